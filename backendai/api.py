@@ -1,0 +1,158 @@
+"""The only place that speaks to the manager: one signed conversation over the SDK, its failures classified.
+
+`ai.backend.client` costs more than a second to import, so it is imported when the first conversation begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from . import errors
+from .classification import classify
+from .connection import Connection
+
+if TYPE_CHECKING:
+    from ai.backend.client.request import WebSocketResponse
+    from ai.backend.client.session import AsyncSession
+
+_DOWN = "Check BACKEND_ENDPOINT and that the manager runs; `curl {endpoint}/` must answer."
+
+
+def load_sdk() -> None:
+    """Import the SDK (about 1.3 s), and stop it from reading `.env` files.
+
+    Its config object loads a `.env` from the working folder or any folder above and lets it override the
+    environment, at each construction, whatever arguments it is given.
+    """
+    import ai.backend.client.config
+    import ai.backend.client.request
+    import ai.backend.client.session  # noqa: F401
+
+    ai.backend.client.config.load_dotenv = lambda *_args, **_kwargs: False
+
+
+class Api:
+    """`async with Api(connection) as api:` one conversation, in one event loop."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._session: AsyncSession | None = None
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(load_sdk)  # a program that waits for other models must not stand still meanwhile
+        from ai.backend.client.session import AsyncSession
+
+        # "proxy mode" only skips the request that negotiates a version: one less each time, and that request
+        # swallows some failures and dies of others with bare ValueErrors.
+        self._session = AsyncSession(config=_config(self.connection), proxy_mode=True)
+        await self._session.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            with contextlib.suppress(ValueError):  # entered in one task and left in another
+                await self._session.__aexit__(kind, error, trace)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+    ) -> Any:
+        """One request; the answer's JSON.  `timeout` (seconds) bounds the whole of it.  Raises ClusterError."""
+        with _classified(self.connection):
+            async with asyncio.timeout(timeout):
+                request = self._request(method, path, params)
+                if body is not None:
+                    request.set_json(body)
+                async with request.fetch() as response:
+                    if response.status == 204:
+                        return None
+                    return await response.json()
+
+    @contextlib.asynccontextmanager
+    async def websocket(self, path: str, params: Mapping[str, str]) -> AsyncIterator[WebSocketResponse]:
+        """A websocket to the manager.  Raises ClusterError when the handshake fails."""
+        async with contextlib.AsyncExitStack() as stack:
+            with _classified(self.connection):
+                yielded = await stack.enter_async_context(self._request("GET", path, params).connect_websocket())
+            yield yielded
+
+    def _request(self, method: str, path: str, params: Mapping[str, str] | None) -> Any:
+        from ai.backend.client.request import Request
+        from ai.backend.client.session import api_session
+
+        assert self._session is not None, "use `async with`"
+        token = api_session.set(self._session)  # a Request takes its session from here, at construction only
+        try:
+            return Request(method, path, params=dict(params) if params else None)
+        finally:
+            api_session.reset(token)
+
+
+def _config(connection: Connection) -> Any:
+    from ai.backend.client.config import APIConfig
+
+    class Config(APIConfig):
+        # BACKEND_SKIP_SSLCERT_VALIDATION would turn verification off behind our back.
+        skip_sslcert_validation = False
+
+    return Config(
+        endpoint=connection.endpoint,
+        endpoint_type="api",
+        domain=connection.domain,
+        group="default",
+        storage_proxy_address_map={},
+        access_key=connection.access_key,
+        secret_key=connection.secret_key,
+        connection_timeout=connection.connect_timeout,
+        read_timeout=connection.read_timeout,
+    )
+
+
+@contextlib.contextmanager
+def _classified(connection: Connection) -> Iterator[None]:
+    """Nothing of the SDK or of aiohttp gets out, neither as an exception nor as its cause."""
+    import aiohttp
+    from ai.backend.client.exceptions import BackendError
+
+    try:
+        yield
+    except (BackendError, aiohttp.ClientError, OSError, json.JSONDecodeError) as error:
+        raise _translate(error, connection) from None
+
+
+def _translate(error: Exception, connection: Connection) -> errors.ClusterError:
+    import aiohttp
+    from ai.backend.client.exceptions import BackendAPIError, BackendClientError
+
+    endpoint = connection.endpoint
+    cure = _DOWN.format(endpoint=endpoint)
+    if isinstance(error, BackendAPIError):
+        secrets = (connection.access_key, connection.secret_key)
+        return classify(error.status, error.data, endpoint=endpoint, secrets=secrets)
+    cause = error.__cause__ if isinstance(error, BackendClientError) and error.__cause__ else error
+    match cause:
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+            return errors.Unreachable(f"Nothing answers at {endpoint} ({type(cause).__name__}).", cure, sent=False)
+        case aiohttp.WSServerHandshakeError():
+            return classify(cause.status, {}, endpoint=endpoint)
+        case aiohttp.ContentTypeError() | json.JSONDecodeError() | aiohttp.ClientPayloadError():
+            status = getattr(cause, "status", None)
+            return errors.ServerFault(
+                f"{endpoint} gave an answer that is no JSON" + (f" (status {status})." if status else "."),
+                "A proxy in between may have answered, or the answer was cut off; run it again.",
+            )
+        case TimeoutError() | aiohttp.ClientError() | OSError():
+            return errors.Unreachable(f"{endpoint} didn't answer in time or broke off ({type(cause).__name__}).", cure)
+    return errors.ServerFault(f"The conversation with {endpoint} failed ({type(cause).__name__}).", "Run it again.")

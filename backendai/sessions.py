@@ -1,0 +1,233 @@
+"""Sessions: find, enqueue, read, rename, destroy.  Identity is the id; a name is only looked up among the living."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from . import errors, statuses
+from .api import Api
+from .redaction import redact
+from .retrying import poll, reading
+from .statuses import Stage, stage_of
+
+FORCE_AFTER = 30.0  # seconds that a plain destroy may take; one on a lost agent never ends
+GIVE_UP_AFTER = 120.0  # seconds, from the beginning, until a destroy has failed
+LOOK_AGAIN_FOR = 6.0  # seconds in which a session shows up whose create was answered by silence
+
+
+@dataclass(frozen=True)
+class SessionSpec:
+    """A batch session as it is asked for.  `resources` are slot quantities, `shmem` is a size like "1g"."""
+
+    name: str
+    tag: str
+    image: str
+    command: str
+    resources: Mapping[str, str]
+    shmem: str
+    resource_group: str
+    domain: str
+    project: str
+    ports: Sequence[int]
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # holds secrets
+    mounts: Mapping[str, str] = field(default_factory=dict)  # folder name -> path in the session
+
+
+@dataclass(frozen=True)
+class SessionState:
+    """What the cluster says of a session."""
+
+    id: str
+    name: str
+    tag: str
+    status: str
+    result: str
+    created_at: datetime
+
+    @property
+    def stage(self) -> Stage:
+        return stage_of(self.status)
+
+    @property
+    def ended(self) -> bool:
+        return self.stage is Stage.ENDED
+
+
+async def find_living(api: Api, name: str) -> SessionState | None:
+    """The caller's own living session of this name, if there is one."""
+    body = {"filter": {"name": {"equals": name}, "status": {"not_in": list(statuses.ENDED)}}, "limit": 2}
+    answer = await reading(lambda: api.call("POST", "/v2/sessions/my/search", body=body))
+    return next((_state(item) for item in answer["items"]), None)
+
+
+async def read(api: Api, session_id: str) -> SessionState:
+    """The session, living or ended.  Raises SessionNotFound only when the cluster has never heard of it."""
+    return _state(await reading(lambda: api.call("GET", f"/v2/sessions/{session_id}")))
+
+
+async def ensure(api: Api, spec: SessionSpec) -> str:
+    """The id of exactly one living session for this spec: the one that is there and is ours, or a new one.
+
+    A session is ours when it has our name and our tag.  One with our name whose tag says that it is this stack's,
+    but of another spec, is what a killed run left behind: it is ended first.  Anybody else's raises NameTaken.
+    Never creates twice: the cluster is told not to reuse a name, and after a create whose answer was lost, or
+    refused for its name, the session is looked up.
+    """
+    found = await find_living(api, spec.name)
+    if found is not None and not await _make_room(api, spec, found):
+        return found.id
+    try:
+        answer = await api.call("POST", "/session", body=_create_body(spec))
+    except (errors.NameTaken, errors.Unreachable, errors.ServerFault) as error:
+        return await _after_uncertain_create(api, spec, error)
+    return str(answer["sessionId"])
+
+
+async def rename(api: Api, session_id: str, name: str) -> None:
+    """The one thing of a session that can be changed in place (v1 rename and restart are broken in 26.9).
+
+    Raises InvalidRequest when the session isn't running: the cluster renames no other.
+    """
+    state = await read(api, session_id)
+    if state.stage is not Stage.RUNNING:
+        raise errors.InvalidRequest(
+            f"Session {state.name} is {state.status}; the cluster changes the name of a running session only.",
+            "Run it again when the session runs.",
+        )
+    await api.call("PATCH", f"/v2/sessions/{session_id}", body={"name": name})
+
+
+async def destroy(api: Api, session_id: str, *, force_after: float = FORCE_AFTER) -> None:
+    """End the session and wait until its slots are free.  One that has ended, or never was, is fine.
+
+    Raises SessionStuck when it is still there after GIVE_UP_AFTER seconds, the last of them forced.
+    """
+
+    async def gone() -> bool:
+        try:
+            return (await read(api, session_id)).ended
+        except errors.SessionNotFound:
+            return True
+
+    if await gone():
+        return
+    for forced, seconds in ((False, force_after), (True, GIVE_UP_AFTER - force_after)):
+        try:
+            await api.call("DELETE", f"/session/{session_id}", params={"forced": "true"} if forced else None)
+        except errors.SessionNotFound:
+            return
+        except (errors.Unreachable, errors.ServerFault):
+            if forced and not await gone():  # the plain one may have been acted on: waiting tells
+                raise
+        if await poll(gone, seconds=seconds):
+            return
+    raise errors.SessionStuck(
+        f"Session {session_id} hasn't ended {GIVE_UP_AFTER:.0f} seconds after it was told to.",
+        "Run it again; if it stays, the cluster's administrator can find out why the agent doesn't answer.",
+    )
+
+
+async def logs(api: Api, session_id: str, *, timeout: float = 8.0) -> str:
+    """All that the session's process has printed; empty when there is nothing to be had (yet, or any more)."""
+    try:
+        answer = await api.call("GET", f"/v2/sessions/{session_id}/logs", timeout=timeout)
+    except errors.ClusterError:  # no agent yet, being created, agent lost: never a reason to fail
+        return ""
+    return str(answer.get("logs") or "")
+
+
+_WHY = """query($id: UUID!) {
+  compute_session(id: $id) { status status_info result containers { status status_info } }
+}"""
+
+
+async def why_ended(api: Api, session_id: str) -> str:
+    """The cluster's own words on an ended session (its kernel's where they say more); empty when it has none."""
+    try:
+        answer = await api.call("POST", "/admin/gql", body={"query": _WHY, "variables": {"id": session_id}}, timeout=8.0)
+        row = (answer.get("data") or {}).get("compute_session") or {}
+    except errors.ClusterError:
+        return ""
+    words = [c.get("status_info") for c in row.get("containers") or []] + [row.get("status_info")]
+    result = str(row.get("result") or "").upper()
+    said = ", ".join(dict.fromkeys(str(w) for w in words if w))
+    return redact(f"{said} (result {result})" if said and result in ("SUCCESS", "FAILURE") else said)
+
+
+async def _make_room(api: Api, spec: SessionSpec, found: SessionState) -> bool:
+    """True when the name is free for a new session; False when `found` is the one that was asked for."""
+    if same_stack(found.tag, spec.tag):
+        if found.tag == spec.tag and found.stage not in (Stage.ENDING, Stage.BROKEN):
+            return False
+        await destroy(api, found.id)
+        return True
+    raise errors.NameTaken(
+        f"The session name '{spec.name}' is taken by session {found.id} ({found.status}), which isn't this stack's.",
+        "Set another `session_name` for the model, or terminate that session if nobody needs it.",
+    )
+
+
+async def _after_uncertain_create(api: Api, spec: SessionSpec, error: errors.ClusterError) -> str:
+    if isinstance(error, errors.Unreachable) and not error.sent:
+        raise error
+    found: SessionState | None = None
+
+    async def there() -> bool:
+        nonlocal found
+        found = await find_living(api, spec.name)
+        return found is not None
+
+    await poll(there, seconds=LOOK_AGAIN_FOR, first=0.2, longest=1.0)
+    if found is None:
+        raise error
+    if found.tag != spec.tag:
+        await _make_room(api, spec, found)
+        raise error
+    return found.id
+
+
+def same_stack(one: str, other: str) -> bool:
+    """Whether two tags `bai-vllm:<stack id>:<spec digest>` are of the same stack."""
+    first, second = one.split(":"), other.split(":")
+    return len(first) == len(second) == 3 and first[:2] == second[:2]
+
+
+def _create_body(spec: SessionSpec) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "tag": spec.tag,
+        "image": spec.image,
+        "architecture": "x86_64",
+        "type": "batch",  # the only type that runs a startup command
+        "startupCommand": spec.command,
+        "domain": spec.domain,
+        "group": spec.project,
+        "clusterSize": 1,
+        "clusterMode": "single-node",
+        "enqueueOnly": True,
+        "reuseIfExists": False,  # with reuse, name and image decide and other resources are silently ignored
+        "config": {
+            "resources": dict(spec.resources),
+            "resource_opts": {"shmem": spec.shmem},
+            "environ": dict(spec.environ),
+            "scalingGroup": spec.resource_group,
+            "preopen_ports": list(spec.ports),
+            "mounts": list(spec.mounts),
+            "mount_map": dict(spec.mounts),
+        },
+    }
+
+
+def _state(node: Mapping[str, Any]) -> SessionState:
+    metadata, lifecycle = node["metadata"], node["lifecycle"]
+    return SessionState(
+        id=str(node["id"]),
+        name=str(metadata["name"]),
+        tag=str(metadata.get("tag") or ""),
+        status=str(lifecycle["status"]),
+        result=str(lifecycle.get("result") or "undefined").upper(),
+        created_at=datetime.fromisoformat(lifecycle["created_at"]),
+    )

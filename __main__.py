@@ -1,0 +1,7 @@
+"""The program: stack settings -> one ModelServingStack a model -> exports."""
+
+import pulumi
+
+from components.program import declare
+
+declare(pulumi.Config())

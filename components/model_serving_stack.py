@@ -1,0 +1,74 @@
+"""ModelServingStack: the replicas of one model, each a session and the endpoint that proves it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+
+from providers.model_endpoint import ModelEndpoint
+from providers.stack_identity import StackIdentity
+from providers.vllm_model_session import VLLMModelSession
+
+from .readiness_hook import readiness_hook
+from .resolution import ResolvedModel
+
+
+class ModelServingStack(pulumi.ComponentResource):
+    """One model as it was resolved from the settings.
+
+    `endpoints` has an entry per replica; `api_key` is the one key of all replicas, a secret.
+    """
+
+    endpoints: pulumi.Output[list[dict[str, Any]]]
+    api_key: pulumi.Output[str]
+
+    def __init__(
+        self,
+        model: ResolvedModel,
+        identity: StackIdentity,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("backendai:serving:ModelServingStack", model.name, None, opts)
+        self._model, self._identity = model, identity
+        self.api_key = pulumi.Output.secret(model.api_key) if model.api_key else identity.api_key(model.name)
+        entries = [self._replica(index) for index in range(model.replicas)]
+        self.endpoints = pulumi.Output.all(*entries).apply(list)
+        self.register_outputs({"endpoints": self.endpoints, "api_key": self.api_key})
+
+    def _replica(self, index: int) -> pulumi.Output[dict[str, Any]]:
+        model, name = self._model, f"{self._model.name}-{index}"
+        args = {
+            **model.inputs,
+            "session_name": model.replica_session_name(index) or self._identity.session_name(name),
+            "stack_id": self._identity.stack_id,
+            "api_key": self.api_key,
+            "hf_token": model.hf_token,
+        }
+        session = VLLMModelSession(name, args, pulumi.ResourceOptions(parent=self))
+        hooks = readiness_hook(name) if model.wait else None
+        endpoint = ModelEndpoint(
+            name,
+            {
+                "session_id": session.id,
+                "session_name": session.session_name,
+                "served_model_name": session.served_model_name,
+                "api_key": session.api_key,
+                "port": session.port,
+                "domain": model.inputs["domain"],
+                "wait": model.wait,
+                "ready_timeout": model.ready_timeout,
+            },
+            pulumi.ResourceOptions(parent=self, hooks=hooks),
+        )
+        return pulumi.Output.all(
+            name=name,
+            model=session.served_model_name,
+            session_id=session.id,
+            session_name=session.session_name,
+            url=endpoint.url,
+            via=endpoint.via,
+            port=session.port,
+            max_model_len=endpoint.max_model_len,
+            ready_seconds=endpoint.ready_seconds,
+        ).apply(lambda entry: {**entry, "port": int(entry["port"])})

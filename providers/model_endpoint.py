@@ -1,0 +1,156 @@
+"""ModelEndpoint: the promise that a model answers.
+
+The waiting isn't done here but in the program, by an async before_create hook (components/readiness_hook.py).
+create   proves once more, and reads what the server says of itself
+read     proves again: an endpoint that doesn't answer is gone, so that the next `up` waits for it again
+delete   nothing: the endpoint holds nothing on the cluster
+
+The module's and the provider's name are in every user's state: they never change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import (
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from .access import connection_of
+from .waiting import PROBE_TIMEOUT, EndpointError, Target, why_not
+
+if TYPE_CHECKING:
+    from backendai import Api, Connection
+    from serving import NotReady, Ready
+
+# What another value means for the promise; the rest is recorded.
+REPLACES = ("session_id", "served_model_name", "api_key", "port", "wait")
+INPUTS = (*REPLACES, "session_name", "domain", "ready_timeout")
+
+TRIES, BETWEEN_TRIES = 3, 1.0  # a proof that fails is tried again, after that many seconds
+
+
+class ModelEndpointProvider(ResourceProvider):
+    """A thin adapter: what Pulumi calls, in terms of waiting and backendai."""
+
+    serialize_as_secret_always = False
+
+    def configure(self, req: ConfigureRequest) -> None:
+        self._config = req.config
+
+    def diff(self, _id: str, _olds: Mapping[str, Any], _news: Mapping[str, Any]) -> DiffResult:
+        differs = [key for key in INPUTS if _olds.get(key) != _news.get(key)]
+        replaces = [key for key in differs if key in REPLACES]
+        return DiffResult(changes=None if differs else False, replaces=replaces, delete_before_replace=True)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        connection, target = self._connection(props), target_of(props)
+        outs = asyncio.run(_prove(connection, target)) if props.get("wait", True) else {}
+        return CreateResult(f"{target.session_id}/{target.served_model_name}", {**props, **address(connection, target), **outs})
+
+    def update(self, _id: str, _olds: Mapping[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult({**_olds, **_news})
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        answers = asyncio.run(_still_answers(self._connection(props), target_of(props), bool(props.get("wait", True))))
+        return ReadResult(id_, dict(props)) if answers else ReadResult(None, {})
+
+    def _connection(self, props: Mapping[str, Any]) -> Connection:
+        return connection_of(self._config.get, domain=str(props.get("domain") or "default"))
+
+
+class ModelEndpoint(Resource, module="backendai", name="ModelEndpoint"):
+    """`url` leads to the OpenAI-compatible API; `via` says how ("tunnel")."""
+
+    url: pulumi.Output[str]
+    via: pulumi.Output[str]
+    models: pulumi.Output[list[str] | None]
+    max_model_len: pulumi.Output[int | None]
+    ready_seconds: pulumi.Output[float | None]
+
+    def __init__(
+        self, name: str, args: Mapping[str, pulumi.Input[Any]], opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        props = {key: args[key] for key in INPUTS if args.get(key) is not None}
+        props["api_key"] = pulumi.Output.secret(props["api_key"])
+        outputs = dict.fromkeys(("url", "via", "models", "max_model_len", "ready_seconds"))
+        secrets = pulumi.ResourceOptions(additional_secret_outputs=["api_key"], hide_diffs=["__provider"])
+        super().__init__(
+            ModelEndpointProvider(), name, {**props, **outputs}, pulumi.ResourceOptions.merge(secrets, opts)
+        )
+
+
+def target_of(props: Mapping[str, Any]) -> Target:
+    """The typed form of the inputs."""
+    return Target(
+        session_id=str(props["session_id"]),
+        session_name=str(props["session_name"]),
+        served_model_name=str(props["served_model_name"]),
+        port=int(props.get("port") or 8000),
+        api_key=props.get("api_key"),
+        stall_seconds=float(props.get("ready_timeout") or 1800.0),
+    )
+
+
+def address(connection: Connection, target: Target) -> dict[str, Any]:
+    """Where the model is: the manager's tunnel, which needs the owner's key pair."""
+    url = f"{connection.endpoint}/stream/session/{target.session_id}/tcpproxy?app={target.port}"
+    return {"url": url, "via": "tunnel"}
+
+
+async def _prove(connection: Connection, target: Target) -> dict[str, Any]:
+    """The outputs of an endpoint that answers.  Raises EndpointError."""
+    from backendai import Api, sessions
+
+    async with Api(connection) as api:
+        state = await sessions.read(api, target.session_id)
+        answer = await _probe(api, target)
+        if answer.ready:
+            return {
+                "models": list(answer.models),
+                "max_model_len": answer.max_model_len,
+                "ready_seconds": round(time.time() - state.created_at.timestamp(), 1),
+            }
+        state = await sessions.read(api, target.session_id)
+        reason = await why_not(api, target, state) if state.ended else f"{target.session_name}: {answer.reason}"
+        raise EndpointError(reason)
+
+
+async def _still_answers(connection: Connection, target: Target, wait: bool) -> bool:
+    """False when the promise is broken.  A busy model keeps it: only a definite failure counts."""
+    from backendai import Api, Stage, errors, sessions
+
+    async with Api(connection) as api:
+        try:
+            state = await sessions.read(api, target.session_id)
+        except errors.SessionNotFound:
+            return False
+        if state.stage in (Stage.ENDED, Stage.ENDING, Stage.BROKEN):
+            return False
+        if not wait:
+            return True
+        answer = await _probe(api, target)
+        return answer.ready or answer.busy
+
+
+async def _probe(api: Api, target: Target) -> Ready | NotReady:
+    from backendai import open_tunnel
+    from serving import probe
+
+    async with open_tunnel(api, target.session_id, str(target.port)) as url:
+        for attempt in range(TRIES):
+            answer = await probe(url, target.served_model_name, target.api_key, timeout=PROBE_TIMEOUT)
+            if answer.ready or answer.busy or attempt == TRIES - 1:
+                break
+            await asyncio.sleep(BETWEEN_TRIES)
+    return answer

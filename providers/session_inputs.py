@@ -1,0 +1,99 @@
+"""The inputs of a VLLMModelSession: their types and what can be wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from . import fields
+from .problems import Problem, problems_of
+
+
+class SessionInputs(BaseModel):
+    """What one serving session is made from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    session_name: fields.SessionName
+    stack_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+    model: fields.Text
+    image: fields.Text
+    resource_group: fields.Text = "default"
+    domain: fields.Text = "default"
+    project: fields.Text = "default"
+    revision: fields.Text | None = None
+    vllm_version: fields.Text | None = None
+    gpus: fields.Gpus = 1
+    gpu_unit: fields.GpuUnit = "cuda.device"
+    cpu: fields.Count = 4
+    memory: fields.Size = "16g"
+    shmem: fields.Size = "1g"
+    tensor_parallel_size: fields.Count = 1
+    max_model_len: fields.MaxModelLen = 4096
+    dtype: fields.Text = "auto"
+    kv_cache_dtype: fields.Text | None = None
+    quantization: fields.Text | None = None
+    gpu_memory_utilization: fields.Share | None = None
+    trust_remote_code: bool = False
+    served_model_name: fields.Text
+    port: fields.Port = 8000
+    env: fields.Environment = Field(default_factory=dict)
+    extra_args: tuple[str, ...] = ()
+    mounts: fields.Mounts = Field(default_factory=dict)
+    api_key: fields.ApiKey
+    hf_token: fields.Text | None = None
+
+
+def combination_problems(inputs: SessionInputs) -> list[Problem]:
+    """What can't be true of several values at once."""
+    found: list[Problem] = []
+    gpus, parallel = inputs.gpus, inputs.tensor_parallel_size
+    whole = inputs.gpu_unit == "cuda.device"
+    if whole and gpus != int(gpus):
+        cure = "Use whole cards, or set cluster.gpu_unit to cuda.shares where the cluster has them."
+        found.append(Problem("gpus", f"{gpus:g} is no whole number of cards.", cure))
+    if parallel > max(gpus, 1):
+        cure = f"Set gpus to {parallel}, or tensor_parallel_size to {int(max(gpus, 1))}."
+        found.append(Problem("tensor_parallel_size", f"{parallel} needs as many GPUs, but gpus is {gpus:g}.", cure))
+    if fields.size_in_bytes(inputs.shmem) >= fields.size_in_bytes(inputs.memory):
+        cure = "Raise memory or lower shmem: shared memory is a part of memory."
+        found.append(Problem("shmem", f"{inputs.shmem} isn't less than memory, {inputs.memory}.", cure))
+    return found
+
+
+def parse(props: Mapping[str, Any]) -> SessionInputs:
+    """The typed inputs; pydantic.ValidationError when they aren't sound."""
+    return SessionInputs.model_validate({k: v for k, v in props.items() if k in SessionInputs.model_fields})
+
+
+def check(news: Mapping[str, Any], unknown: frozenset[str]) -> list[Problem]:
+    """All problems of the inputs; those whose value isn't known yet are left out."""
+    known = {k: v for k, v in news.items() if k not in unknown and not k.startswith("__") and v is not None}
+    try:
+        inputs = SessionInputs.model_validate(known | {k: _STAND_INS[k] for k in unknown if k in _STAND_INS})
+    except ValidationError as error:
+        found = problems_of(error, SessionInputs)
+        return [p for p in found if p.path.split(".")[0] not in unknown]
+    return [p for p in combination_problems(inputs) + argument_problems(inputs) if p.path not in unknown]
+
+
+# Stand in for values that aren't known before `up`, so that all others can be checked in preview.
+_STAND_INS: dict[str, Any] = {
+    "session_name": "not-known-yet",
+    "stack_id": "0" * 12,
+    "api_key": "not-known-yet",
+    "served_model_name": "not-known-yet",
+    "model": "not/known-yet",
+    "image": "not-known-yet",
+}
+
+
+def argument_problems(inputs: SessionInputs) -> list[Problem]:
+    """What vLLM's own parser or the version in the image would refuse."""
+    from serving import argument_problems as of_vllm
+
+    from .session_spec import serve_settings, version_of
+
+    return [Problem(p.key, p.what, p.cure) for p in of_vllm(serve_settings(inputs), version_of(inputs))]

@@ -1,0 +1,77 @@
+"""From the inputs of a VLLMModelSession to what the cluster is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from .changes import CHANGES, Effect
+from .session_inputs import SessionInputs
+
+if TYPE_CHECKING:
+    from backendai import SessionSpec
+    from serving import ServeSettings
+
+TAG_PREFIX = "bai-vllm"
+
+# Quantization that a checkpoint carries: vLLM reads it from config.json, and saying it again on the command line
+# forces slower kernels in some releases.
+CARRIED_BY_CHECKPOINT = frozenset({"awq", "gptq"})
+
+
+def version_of(inputs: SessionInputs) -> str | None:
+    """The vLLM version that the session will run, if it can be told."""
+    from serving import vllm_version_of_image
+
+    return inputs.vllm_version or vllm_version_of_image(inputs.image)
+
+
+def serve_settings(inputs: SessionInputs) -> ServeSettings:
+    """The part of the inputs that becomes the command line."""
+    from serving import ServeSettings
+
+    quantization = None if inputs.quantization in CARRIED_BY_CHECKPOINT else inputs.quantization
+    shared = set(ServeSettings.model_fields) & set(SessionInputs.model_fields) - {"quantization"}
+    return ServeSettings(quantization=quantization, **{key: getattr(inputs, key) for key in shared})
+
+
+def startup_command(inputs: SessionInputs) -> str:
+    """The shell command of the session.  Raises serving.InvalidArgument."""
+    from serving import startup_command as command
+
+    return command(serve_settings(inputs), version_of(inputs))
+
+
+def session_spec(inputs: SessionInputs) -> SessionSpec:
+    """What the cluster is asked for."""
+    from backendai import SessionSpec
+
+    environ = {
+        "PYTHONUNBUFFERED": "1",  # without it the log comes in blocks, long after the event
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        **inputs.env,
+        "VLLM_API_KEY": inputs.api_key,
+        **({"HF_TOKEN": inputs.hf_token} if inputs.hf_token else {}),
+    }
+    return SessionSpec(
+        name=inputs.session_name,
+        tag=f"{TAG_PREFIX}:{inputs.stack_id}:{_digest(inputs)}",
+        image=inputs.image,
+        command=startup_command(inputs),
+        resources={"cpu": str(inputs.cpu), "mem": inputs.memory, inputs.gpu_unit: f"{inputs.gpus:g}"},
+        shmem=inputs.shmem,
+        resource_group=inputs.resource_group,
+        domain=inputs.domain,
+        project=inputs.project,
+        ports=(inputs.port,),
+        environ=environ,
+        mounts=inputs.mounts,
+    )
+
+
+def _digest(inputs: SessionInputs) -> str:
+    """12 hex digits that change with everything that would replace the session, and with nothing else."""
+    values = inputs.model_dump(mode="json", include={k for k, row in CHANGES.items() if row.effect is Effect.REPLACE})
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,336 @@
+"""Request bodies in, answer bodies out: what the routes of the server say, without sockets.
+
+ApiError        any answer that is an error, in the OpenAI shape
+"""
+
+import argparse
+import itertools
+import re
+import threading
+import time
+import uuid
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from emulator.vllm.counters import Counters
+from emulator.vllm.faults import Faults
+from emulator.vllm.journal import ENGINE, leave, log
+from emulator.vllm.memory import Memory
+
+Body = dict[str, Any]
+
+_NO_TEMPLATE = (
+    "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat "
+    "template if the tokenizer does not define one."
+)
+_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+_DEAD_SECONDS = 1.0  # /health says 503 so long before the process ends
+_DEFAULT_COMPLETION_TOKENS = 16
+# One token: up to six letters with the blank before them, a sign, or a lone blank.
+_TOKEN = re.compile(r"\s?\w{1,6}|\s?[^\w\s]|\s")
+
+
+class ApiError(Exception):
+    """An answer that is an error: HTTP status, OpenAI error type, the parameter at fault."""
+
+    def __init__(self, status: int, type_: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"message": message, "type": type_, "param": param, "code": status}}
+
+
+def bad_request(message: str, param: str | None = None) -> ApiError:
+    return ApiError(400, "BadRequestError", message, param)
+
+
+class Reply(NamedTuple):
+    """What the model says to one prompt."""
+
+    prompt_tokens: int
+    pieces: list[str]
+    finish_reason: str
+
+    def usage(self) -> Body:
+        completion = len(self.pieces)
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "total_tokens": self.prompt_tokens + completion,
+            "completion_tokens": completion,
+            "prompt_tokens_details": None,
+        }
+
+
+class Api:
+    """The served model: its names, its limits, what it says, its health."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        sizes: Memory,
+        chat_template: str | None,
+        faults: Faults,
+        *,
+        vocab: int,
+    ) -> None:
+        self._args, self._sizes, self._faults, self._vocab = args, sizes, faults, vocab
+        self._chat_template = args.chat_template or chat_template
+        self.names: list[str] = [faults.serves] if faults.serves else args.served_model_name or [args.model]
+        self.version: str = args.version
+        self._created = int(time.time())
+        self._words: dict[int, str] = {}
+        self.counters = Counters(args, sizes, self.names[0])
+        self.dead = False
+
+    def api_keys(self, from_environment: str | None) -> list[str]:
+        """The keys that open guarded routes: the flag's, else the variable's; empty ones dropped."""
+        return [key for key in self._args.api_key or [from_environment] if key]
+
+    # models and tokens
+
+    def models(self) -> Body:
+        return {"object": "list", "data": [self._model(name) for name in self.names]}
+
+    def _model(self, name: str) -> Body:
+        permission = {
+            "id": f"modelperm-{uuid.uuid5(uuid.NAMESPACE_URL, name).hex}",
+            "object": "model_permission",
+            "created": self._created,
+            "allow_create_engine": False,
+            "allow_sampling": True,
+            "allow_logprobs": True,
+            "allow_search_indices": False,
+            "allow_view": True,
+            "allow_fine_tuning": False,
+            "organization": "*",
+            "group": None,
+            "is_blocking": False,
+        }
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "vllm",
+            "root": self._args.model,
+            "parent": None,
+            "max_model_len": self._sizes.max_model_len,
+            "permission": [permission],
+        }
+
+    def tokenize(self, body: Body) -> Body:
+        """POST /tokenize, of a prompt or of messages."""
+        self._named(body)
+        text = self._chat_prompt(body) if "messages" in body else _required(body, "prompt")
+        ids = self._ids(_pieces(text))
+        return {
+            "count": len(ids),
+            "max_model_len": self._sizes.max_model_len,
+            "tokens": ids,
+            "token_strs": None,
+        }
+
+    def detokenize(self, body: Body) -> Body:
+        """POST /detokenize; an id that this process never gave out reads as <id>."""
+        self._named(body)
+        return {"prompt": "".join(self._words.get(id_, f"<{id_}>") for id_ in _required(body, "tokens"))}
+
+    def _ids(self, pieces: list[str]) -> list[int]:
+        ids = [zlib.crc32(piece.encode()) % self._vocab for piece in pieces]
+        self._words.update(zip(ids, pieces, strict=True))
+        return ids
+
+    # completions
+
+    def complete(self, body: Body) -> Body | Iterator[Body]:
+        """POST /v1/completions; chunks when the body asks for a stream."""
+        self._named(body)
+        prompts = _prompts(body.get("prompt"), self._words)
+        asked = body.get("max_tokens")
+        limit = _DEFAULT_COMPLETION_TOKENS if asked is None else asked
+        replies = [self._reply(body, prompt, " " + prompt, limit, "max_tokens") for prompt in prompts]
+        head = self._head(body, "cmpl", "text_completion")
+
+        def choice(index: int, text: str, reason: str | None) -> Body:
+            return {
+                "index": index,
+                "text": text,
+                "logprobs": None,
+                "finish_reason": reason,
+                "stop_reason": None,
+            }
+
+        if body.get("stream"):
+            chunks = (
+                head | {"choices": [choice(index, piece, reason)], "usage": None}
+                for index, reply in enumerate(replies)
+                for piece, reason in _ends(reply)
+            )
+            return self._streamed(body, head, chunks, replies)
+        choices = [choice(n, "".join(reply.pieces), reply.finish_reason) for n, reply in enumerate(replies)]
+        return self._answered(head | {"choices": choices}, replies)
+
+    def chat(self, body: Body) -> Body | Iterator[Body]:
+        """POST /v1/chat/completions; 400 when neither the repo nor --chat-template has a template."""
+        self._named(body)
+        prompt = self._chat_prompt(body)
+        limit_name = (
+            "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
+        )
+        limit = body.get(limit_name)
+        said = f"You said: {_content(body['messages'][-1])}"
+        reply = self._reply(body, prompt, said, limit, limit_name)
+        if body.get("stream"):
+            head = self._head(body, "chatcmpl", "chat.completion.chunk")
+            deltas: list[tuple[Body, str | None]] = [({"role": "assistant", "content": ""}, None)]
+            deltas += [({"content": piece}, reason) for piece, reason in _ends(reply)]
+            chunks = (
+                head | {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
+                for delta, reason in deltas
+            )
+            return self._streamed(body, head, chunks, [reply])
+        message: Body = {
+            "role": "assistant",
+            "content": "".join(reply.pieces),
+            "refusal": None,
+            "tool_calls": [],
+        }
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
+        head = self._head(body, "chatcmpl", "chat.completion")
+        return self._answered(head | {"choices": [choice | {"stop_reason": None}]}, [reply])
+
+    def invoke(self, body: Body) -> Body | Iterator[Body]:
+        """POST /invocations: the same inference, told apart by what the body holds."""
+        return self.chat(body) if "messages" in body else self.complete(body)
+
+    def _named(self, body: Body) -> None:
+        name = body.get("model")
+        if name is not None and name not in self.names:
+            text = f"The model `{name}` does not exist. Valid aliases: {', '.join(self.names)}."
+            raise ApiError(404, "NotFoundError", text, "model")
+
+    def _chat_prompt(self, body: Body) -> str:
+        messages = _required(body, "messages")
+        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+            raise bad_request("Input should be a valid list of messages", "messages")
+        if not messages:
+            raise bad_request("At least one message is required", "messages")
+        if self._chat_template is None:
+            raise bad_request(_NO_TEMPLATE)
+        return "".join(f"{message.get('role')}: {_content(message)}\n" for message in messages)
+
+    def _reply(self, body: Body, prompt: str, said: str, limit: int | None, limit_name: str) -> Reply:
+        pieces, longest = _pieces(prompt), self._sizes.max_model_len
+        self._ids(pieces)
+        if body.get("stream_options") and not body.get("stream"):
+            raise bad_request("Stream options can only be defined when `stream=True`.", "stream_options")
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise bad_request(f"{limit_name} must be at least 1, got {limit}.", limit_name)
+        if limit is not None and limit > longest:
+            text = f"{limit_name}={limit} cannot be greater than max_model_len=max_total_tokens={longest}."
+            raise bad_request(f"{text} Please request fewer output tokens.", limit_name)
+        room = longest - len(pieces)
+        if room < (limit or 1):
+            wanted = limit or 1
+            text = (
+                f"This model's maximum context length is {longest} tokens. However, you requested {wanted} "
+                f"output tokens and your prompt contains at least {len(pieces)} input tokens, for a total of "
+                f"at least {len(pieces) + wanted} tokens. Please reduce the length of the input prompt or "
+                "the number of requested output tokens."
+            )
+            raise bad_request(text, "input_tokens")
+        words: Iterator[str] = iter(_pieces(said))
+        if body.get("ignore_eos"):
+            words = itertools.cycle(_pieces(said))
+        # One word more than allowed tells a reply that was cut from one that ended.
+        taken = list(itertools.islice(words, (limit or room) + 1))
+        cut = len(taken) > (limit or room)
+        self._die_if_broken()
+        return Reply(len(pieces), taken[: limit or room], "length" if cut else "stop")
+
+    def _die_if_broken(self) -> None:
+        if not (self._faults.broken_engine or self.dead):
+            return
+        if not self.dead:
+            self.dead = True
+            log(ENGINE, "core.py:1142", "EngineCore encountered a fatal error.", "ERROR")
+            threading.Timer(_DEAD_SECONDS, leave, args=(0,)).start()
+        raise ApiError(500, "InternalServerError", _DEAD)
+
+    def _head(self, body: Body, prefix: str, object_: str) -> Body:
+        name = body.get("model") or self.names[0]
+        return {
+            "id": f"{prefix}-{uuid.uuid4().hex}",
+            "object": object_,
+            "created": int(time.time()),
+            "model": name,
+        }
+
+    def _answered(self, answer: Body, replies: list[Reply]) -> Body:
+        usage = _total(replies)
+        self.counters.begin(usage)
+        try:
+            time.sleep(self._faults.slow_seconds)
+        finally:
+            self.counters.end(usage, _reasons(replies), self._faults.slow_seconds)
+        return answer | {"usage": usage, "system_fingerprint": None, "service_tier": None}
+
+    def _streamed(
+        self, body: Body, head: Body, chunks: Iterator[Body], replies: list[Reply]
+    ) -> Iterator[Body]:
+        usage = _total(replies)
+        pause = self._faults.slow_seconds / max(1, usage["completion_tokens"])
+        self.counters.begin(usage)
+        try:
+            for chunk in chunks:
+                yield chunk
+                time.sleep(pause)
+            if (body.get("stream_options") or {}).get("include_usage"):
+                yield head | {"choices": [], "usage": usage}
+        finally:
+            self.counters.end(usage, _reasons(replies), pause)
+
+
+def _pieces(text: str) -> list[str]:
+    return _TOKEN.findall(text)
+
+
+def _ends(reply: Reply) -> Iterator[tuple[str, str | None]]:
+    """Each piece with the finish reason that goes with it: None but for the last."""
+    last = len(reply.pieces) - 1
+    return ((piece, reply.finish_reason if n == last else None) for n, piece in enumerate(reply.pieces))
+
+
+def _reasons(replies: list[Reply]) -> list[str]:
+    return [reply.finish_reason for reply in replies]
+
+
+def _total(replies: list[Reply]) -> Body:
+    first, *rest = [reply.usage() for reply in replies]
+    for usage in rest:
+        first = {key: first[key] and first[key] + usage[key] for key in first}
+    return first
+
+
+def _required(body: Body, name: str) -> Any:
+    if body.get(name) is None:
+        error = {"type": "missing", "loc": ("body", name), "msg": "Field required", "input": body}
+        raise ApiError(400, "Bad Request", str([error]))
+    return body[name]
+
+
+def _prompts(prompt: Any, words: dict[int, str]) -> list[str]:
+    """The prompts of a completion: a text, texts, token ids, or lists of token ids."""
+    if not prompt:
+        raise bad_request("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
+    if isinstance(prompt, str):
+        return [prompt]
+    if all(isinstance(item, int) for item in prompt):
+        return ["".join(words.get(item, f"<{item}>") for item in prompt)]
+    return [text for item in prompt for text in _prompts(item, words)]
+
+
+def _content(message: Body) -> str:
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content)

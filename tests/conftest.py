@@ -1,0 +1,36 @@
+"""What all tests share: the emulator, one for the whole run, empty at the start of each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from emulator import Emulator
+
+ADMIN = ("AKIABAIADMINAAAAAAAA", "admin-secret-key-000000000000000000000000")
+LIMITED = ("AKIABAIUSERAAAAAAAAA", "user-secret-key-0000000000000000000000000")
+
+
+@pytest.fixture(scope="session")
+def running_emulator() -> Iterator[Emulator]:
+    with Emulator(load_seconds=0.3) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(running_emulator: Emulator) -> Iterator[Emulator]:
+    running_emulator.reset()
+    yield running_emulator
+    running_emulator.reset()
+
+
+@pytest.fixture(scope="session")
+def cluster_env(running_emulator: Emulator) -> dict[str, str]:
+    """The environment of a user of the emulated cluster."""
+    return {
+        "BACKEND_ENDPOINT": running_emulator.endpoint,
+        "BACKEND_ACCESS_KEY": ADMIN[0],
+        "BACKEND_SECRET_KEY": ADMIN[1],
+        "HF_ENDPOINT": running_emulator.hub_endpoint,
+    }

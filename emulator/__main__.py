@@ -13,9 +13,7 @@ from emulator.server import Emulator
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m emulator", description=__doc__)
-    parser.add_argument(
-        "--port", type=int, default=8090, help="of the manager (%(default)s); 0 takes a free one"
-    )
+    parser.add_argument("--port", type=int, default=8090, help="of the manager (%(default)s); 0 takes a free one")
     parser.add_argument("--hub-port", type=int, default=8091, help="of the Hub (%(default)s)")
     parser.add_argument("--load-seconds", type=float, help="how long vLLM loads a model")
     parser.add_argument("--start-seconds", type=float, default=0.3, help="PENDING to RUNNING (%(default)s)")

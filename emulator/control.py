@@ -42,10 +42,7 @@ def routes(standin: StandIn) -> list[Route]:
     def requests(_request: Request) -> Response:
         seen = {"cluster": standin.cluster.requests, "hub": standin.hub_requests}
         return json_response(
-            {
-                name: [dict(zip(("method", "path", "status"), r, strict=True)) for r in log]
-                for name, log in seen.items()
-            }
+            {name: [dict(zip(("method", "path", "status"), r, strict=True)) for r in log] for name, log in seen.items()}
         )
 
     def sessions(_request: Request) -> Response:

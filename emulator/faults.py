@@ -75,9 +75,7 @@ class Fault:
 
     def _answer(self) -> Response:
         if self.action == "html":
-            return Response(
-                self.status or 502, {"Content-Type": "text/html", **self.headers}, self._body(HTML)
-            )
+            return Response(self.status or 502, {"Content-Type": "text/html", **self.headers}, self._body(HTML))
         texts = {"title": "Ordered by a test.", "error_code": self.error_code}
         made = problem_response(self.status or 500, "emulated", texts)
         return Response(made.status, {**made.headers, **self.headers}, self._body(made.body))

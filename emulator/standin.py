@@ -40,17 +40,13 @@ class StandIn:
         """Raises Cut when a fault ends the connection."""
         if request.path.startswith("/_emulator/"):
             return dispatch(self._control, request)
-        return self._answer(
-            "cluster", request, lambda r: urls.answer(self._manager, r), self.cluster.requests
-        )
+        return self._answer("cluster", request, lambda r: urls.answer(self._manager, r), self.cluster.requests)
 
     def answer_hub(self, request: Request) -> Response:
         """Raises Cut when a fault ends the connection."""
         return self._answer("hub", request, lambda r: dispatch(ROUTES, r), self.hub_requests)
 
-    def _answer(
-        self, service: str, request: Request, act: Answer, seen: list[tuple[str, str, int]]
-    ) -> Response:
+    def _answer(self, service: str, request: Request, act: Answer, seen: list[tuple[str, str, int]]) -> Response:
         fault = self.faults.take(service, request)
         status = CUT
         try:

@@ -103,9 +103,7 @@ def create(cluster: Cluster, user: User, body: Any) -> tuple[Session, bool, str]
         raise errors.ProjectNotFound
     image = cluster.images.get(asked.image)
     if image is None or asked.architecture not in (None, "x86_64"):
-        raise errors.ImageNotFound(
-            f"Unknown image reference: {asked.image} ({asked.architecture or 'x86_64'})"
-        )
+        raise errors.ImageNotFound(f"Unknown image reference: {asked.image} ({asked.architecture or 'x86_64'})")
     _check_mounts(cluster, config)
     resources = _slots(cluster, config.resources or {})
     existing = cluster.by_name(user, asked.session_name)
@@ -222,9 +220,7 @@ def _check_type(asked: CreateFromParamsRequest) -> None:
     if batch and not asked.startup_command:
         raise errors.InvalidParameters("Batch sessions must have a non-empty startup command.")
     if asked.type is SessionTypes.INFERENCE:
-        raise errors.InvalidParameters(
-            "Inference session requires at least one vfolder with usage_mode=MODEL."
-        )
+        raise errors.InvalidParameters("Inference session requires at least one vfolder with usage_mode=MODEL.")
 
 
 def _check_rest(user: User, image: Image, asked: CreateFromParamsRequest, config: CreationConfigV7) -> None:
@@ -241,14 +237,10 @@ def _check_rest(user: User, image: Image, asked: CreateFromParamsRequest, config
     own = [port for _, _, port in image.service_ports]
     for kind, taken in (("reserved ports", list(RESERVED_PORTS)), ("service ports", own)):
         if clash := [port for port in config.preopen_ports or () if port in taken]:
-            raise errors.InvalidParameters(
-                f"kernel_specs[0] preopen_ports {clash} collide with {kind} ({taken})."
-            )
+            raise errors.InvalidParameters(f"kernel_specs[0] preopen_ports {clash} collide with {kind} ({taken}).")
 
 
-def _with_minimum(
-    cluster: Cluster, image: Image, slots: dict[str, Decimal], shmem: int
-) -> dict[str, Decimal]:
+def _with_minimum(cluster: Cluster, image: Image, slots: dict[str, Decimal], shmem: int) -> dict[str, Decimal]:
     """What isn't asked for, or asked for as 0, is the image's minimum; less than that is refused."""
     minimum = {"cpu": Decimal(image.min_cpu), "mem": Decimal(image.min_mem + shmem)}
     filled = {**slots, **{slot: slots.get(slot) or least for slot, least in minimum.items()}}

@@ -194,9 +194,7 @@ class RestartNotImplemented(Problem):
     title, error_code = "This API is not implemented.", "api_generic_not-implemented"
 
     def __init__(self) -> None:
-        super().__init__(
-            "Session restart is no longer supported. Terminate the session and enqueue a new one instead."
-        )
+        super().__init__("Session restart is no longer supported. Terminate the session and enqueue a new one instead.")
 
 
 class AgentUnavailable(Problem):

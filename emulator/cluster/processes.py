@@ -81,9 +81,7 @@ class Processes:
 class SessionProcess:
     """One running command. It has ended when the process has *and* nobody holds its output any more."""
 
-    def __init__(
-        self, command: str, environ: Mapping[str, str], home: Path, on_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, command: str, environ: Mapping[str, str], home: Path, on_end: Callable[[], None]) -> None:
         self.output = bytearray()
         self.exit_code: int | None = None
         self._on_end = on_end

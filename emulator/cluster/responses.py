@@ -274,9 +274,7 @@ def gql(call: Call) -> Response:
 
 def apps(call: Call) -> Response:
     ports = _running(call).service_ports or []
-    return json_response(
-        [{"name": p["name"], "protocol": p["protocol"], "ports": p["container_ports"]} for p in ports]
-    )
+    return json_response([{"name": p["name"], "protocol": p["protocol"], "ports": p["container_ports"]} for p in ports])
 
 
 def _running(call: Call) -> Session:

@@ -90,9 +90,7 @@ class Scheduler(threading.Thread):
         mine = [s for s in self._cluster.living() if s.user == session.user and s.status in OCCUPYING]
         limit = policy.max_concurrent_sessions
         if limit is not None and len(mine) >= limit:
-            return (
-                f"Concurrent session limit exceeded. (You cannot run more than {limit} concurrent sessions)"
-            )
+            return f"Concurrent session limit exceeded. (You cannot run more than {limit} concurrent sessions)"
         return ""
 
     def _unplaceable(self, session: Session) -> str:
@@ -120,9 +118,7 @@ class Scheduler(threading.Thread):
             cluster.move(session, "CANCELLED")
             cluster.publish(session, "session_cancelled", session.status_info)
             return
-        if session.status == "CREATING" and (
-            faults.create_fail or "BAI_FAULT_CREATE_FAIL" in session.environ
-        ):
+        if session.status == "CREATING" and (faults.create_fail or "BAI_FAULT_CREATE_FAIL" in session.environ):
             cluster.begin_end(session, None, "failed-to-create")
             return
         status = NEXT[session.status]

@@ -115,9 +115,7 @@ def v1_info(cluster: Cluster, session: Session) -> dict[str, Any]:
         "terminationTime": session.terminated_at and session.terminated_at.isoformat(),
         "numQueriesExecuted": 0,
         "lastStat": None,
-        "idleChecks": {
-            "session_lifetime": {"remaining": None, "remaining_time_type": "expire_after", "extra": None}
-        },
+        "idleChecks": {"session_lifetime": {"remaining": None, "remaining_time_type": "expire_after", "extra": None}},
     }
 
 

@@ -15,9 +15,7 @@ _TORCH = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 
 _INST = "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content + ' [/INST]' }}"
 _INST += "{% elif m.role == 'assistant' %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}"
-_CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
-)
+_CHATML = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
 _CHATML += "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 _TURNS = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
 
@@ -108,9 +106,7 @@ def _llama2() -> list[Repo]:
         "70b": (8192, 28672, 80, 64, 8),
     }
     return [
-        Repo(
-            f"meta-llama/Llama-2-{name}-chat-hf", _decoder("llama", size, 32000, 4096), _INST, gated="manual"
-        )
+        Repo(f"meta-llama/Llama-2-{name}-chat-hf", _decoder("llama", size, 32000, 4096), _INST, gated="manual")
         for name, size in sizes.items()
     ]
 

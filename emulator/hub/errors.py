@@ -18,9 +18,7 @@ from collections.abc import Mapping
 class HubError(Exception):
     """An answer that is an error: status, X-Error-Code ("" for none), X-Error-Message, more headers."""
 
-    def __init__(
-        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
         self.headers = dict(headers or {})
@@ -35,9 +33,7 @@ class RepoNotFound(HubError):
     """A repo that isn't there, or is private; who has no token is asked for one."""
 
     def __init__(self, *, signed_in: bool) -> None:
-        status, message = (
-            (404, "Repository not found") if signed_in else (401, "Invalid username or password.")
-        )
+        status, message = (404, "Repository not found") if signed_in else (401, "Invalid username or password.")
         super().__init__(status, "RepoNotFound", message)
 
 

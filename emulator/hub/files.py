@@ -109,9 +109,7 @@ def _weights(repo: Repo) -> list[File]:
     names = [f"{stem}-{n:05d}-of-{len(shards):05d}.{repo.weights}" for n in range(1, len(shards) + 1)]
     index = {
         "metadata": {"total_size": sum(tensor.size for shard in shards for tensor in shard)},
-        "weight_map": {
-            tensor.name: name for name, shard in zip(names, shards, strict=True) for tensor in shard
-        },
+        "weight_map": {tensor.name: name for name, shard in zip(names, shards, strict=True) for tensor in shard},
     }
     written = [make(name, shard) for name, shard in zip(names, shards, strict=True)]
     return [*written, _text(f"{stem}.{repo.weights}.index.json", index)]

@@ -153,9 +153,7 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
 
 def _info(repo: Repo, *, blobs: bool) -> dict[str, Any]:
     config = {
-        key: repo.config[key]
-        for key in ("architectures", "model_type", "quantization_config")
-        if key in repo.config
+        key: repo.config[key] for key in ("architectures", "model_type", "quantization_config") if key in repo.config
     }
     listed = files(repo).values()
     info = {

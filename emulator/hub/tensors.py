@@ -121,9 +121,7 @@ def _llama(config: Config, dtype: str) -> Iterator[Tensor]:
         yield Tensor("lm_head.weight", dtype, (size.vocab, size.hidden))
 
 
-def _gpt(
-    config: Config, dtype: str, prefix: str, attn_out: int, *, transposed: bool, mask: bool
-) -> Iterator[Tensor]:
+def _gpt(config: Config, dtype: str, prefix: str, attn_out: int, *, transposed: bool, mask: bool) -> Iterator[Tensor]:
     """The GPT-2 block. GPT-2's Conv1D keeps its matrices transposed, GPTBigCode's Linear does not."""
     size = dims(config)
 

@@ -173,9 +173,7 @@ class Api:
         """POST /v1/chat/completions; 400 when neither the repo nor --chat-template has a template."""
         self._named(body)
         prompt = self._chat_prompt(body)
-        limit_name = (
-            "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
-        )
+        limit_name = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
         limit = body.get(limit_name)
         said = f"You said: {_content(body['messages'][-1])}"
         reply = self._reply(body, prompt, said, limit, limit_name)
@@ -274,9 +272,7 @@ class Api:
             self.counters.end(usage, _reasons(replies), self._faults.slow_seconds)
         return answer | {"usage": usage, "system_fingerprint": None, "service_tier": None}
 
-    def _streamed(
-        self, body: Body, head: Body, chunks: Iterator[Body], replies: list[Reply]
-    ) -> Iterator[Body]:
+    def _streamed(self, body: Body, head: Body, chunks: Iterator[Body], replies: list[Reply]) -> Iterator[Body]:
         usage = _total(replies)
         pause = self._faults.slow_seconds / max(1, usage["completion_tokens"])
         self.counters.begin(usage)

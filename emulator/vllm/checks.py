@@ -120,9 +120,7 @@ def start_of(args: argparse.Namespace, config: dict[str, Any], card: Card) -> St
     """Refusal when the architecture is one the stand-in has no sizes for (vLLM: none it supports)."""
     names = config.get("architectures") or []
     if not set(names) & set(ARCHITECTURES):
-        text = (
-            f"Model architectures {names} are not supported for now. Supported architectures: {ARCHITECTURES}"
-        )
+        text = f"Model architectures {names} are not supported for now. Supported architectures: {ARCHITECTURES}"
         raise config_refusal("ModelConfig", text)
     method = args.quantization or (config.get("quantization_config") or {}).get("quant_method") or ""
     return Start(args, config, card, dims(config), canonical(method))

@@ -49,9 +49,7 @@ class Counters:
             }
             finished: list[_Sample] = [("", {"finished_reason": why}, n) for why, n in self._finished.items()]
             waits = list(self._waits)
-        buckets: list[_Sample] = [
-            ("_bucket", {"le": at}, sum(wait <= at for wait in waits)) for at in _TTFT_BUCKETS
-        ]
+        buckets: list[_Sample] = [("_bucket", {"le": at}, sum(wait <= at for wait in waits)) for at in _TTFT_BUCKETS]
         buckets += [
             ("_bucket", {"le": "+Inf"}, len(waits)),
             ("_count", {}, len(waits)),

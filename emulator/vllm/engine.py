@@ -145,9 +145,7 @@ def _warm_up(start: checks.Start, weights: float, load_seconds: float) -> Memory
 
 def _load_weights(files: list[str], seconds: float) -> None:
     began, count = time.monotonic(), max(1, len(files))
-    kind = next(
-        (bar for ending, bar in _SHARD_BARS.items() if files and files[0].endswith(ending)), "safetensors"
-    )
+    kind = next((bar for ending, bar in _SHARD_BARS.items() if files and files[0].endswith(ending)), "safetensors")
     for done in range(count + 1):
         took = time.monotonic() - began
         share = f"{100 * done // count:3d}% Completed | {done}/{count}"

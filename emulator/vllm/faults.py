@@ -50,7 +50,5 @@ def _exit(text: str) -> Exit:
     code, _, when = text.partition("@")
     phase, _, seconds = when.partition("+")
     if phase not in PHASES:
-        raise ValueError(
-            f"VLLM_STANDIN_EXIT={text}: the phase is one of {', '.join(PHASES)}, as in 3@loading"
-        )
+        raise ValueError(f"VLLM_STANDIN_EXIT={text}: the phase is one of {', '.join(PHASES)}, as in 3@loading")
     return Exit(int(code), phase, float(seconds or 0))

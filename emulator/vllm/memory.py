@@ -76,9 +76,7 @@ def loaded_gib(args: argparse.Namespace, config: dict[str, Any], card: Card) -> 
     return float(weights)
 
 
-def plan(
-    args: argparse.Namespace, config: dict[str, Any], card: Card, weights: float, max_model_len: int
-) -> Memory:
+def plan(args: argparse.Namespace, config: dict[str, Any], card: Card, weights: float, max_model_len: int) -> Memory:
     """Divide the rest of the budget; Refusal when no sequence fits. `max_model_len` -1: what fits."""
     size = dims(config)
     budget = card.gib * args.gpu_memory_utilization

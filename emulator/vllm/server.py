@@ -169,9 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         route = _ROUTES.get((self.command, path))
         if route is None:
             return _json({"detail": "Method Not Allowed"}, 405)
-        return route(
-            self.server.api, self._body(content) if self.command == "POST" and path != "/ping" else {}
-        )
+        return route(self.server.api, self._body(content) if self.command == "POST" and path != "/ping" else {})
 
     def _allowed(self, path: str) -> bool:
         """The key guards some prefixes only, and never OPTIONS."""
@@ -183,9 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self, content: bytes) -> Body:
         if self.headers.get("Content-Type", "").split(";")[0].strip().lower() != _JSON:
-            raise ApiError(
-                400, "Bad Request", "['Unsupported Media Type: Only \\'application/json\\' is allowed']"
-            )
+            raise ApiError(400, "Bad Request", "['Unsupported Media Type: Only \\'application/json\\' is allowed']")
         try:
             body = json.loads(content)
         except ValueError as error:

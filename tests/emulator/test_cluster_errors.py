@@ -56,9 +56,7 @@ async def test_a_create_that_is_refused(
 
 async def test_what_only_a_limited_user_is_refused(emulator: Emulator) -> None:
     async with connected(emulator, *LIMITED) as client:
-        with refused(
-            400, "session_create_unavailable", "exceeding the keypair limit of 1 containers per session"
-        ):
+        with refused(400, "session_create_unavailable", "exceeding the keypair limit of 1 containers per session"):
             await client.create(clusterSize=2)
         with refused(403, "backendai_generic_forbidden", "Only admins can"):
             await client.create(owner_access_key=ADMIN[0])
@@ -76,9 +74,7 @@ async def test_reuse_of_a_name(emulator: Emulator) -> None:
     async with connected(emulator) as client:
         first = await client.create(name="one")
         again = await client.create(name="one", resources=SMALL | {"cuda.device": "8"})
-        assert (again["sessionId"], again["created"]) == (first["sessionId"], False), (
-            "other resources, silently"
-        )
+        assert (again["sessionId"], again["created"]) == (first["sessionId"], False), "other resources, silently"
         await client.until(first["sessionId"], "RUNNING")
         assert "8000" in [port["name"] for port in (await client.create(name="one"))["servicePorts"]]
         for changes in ({"reuseIfExists": False}, {"image": PYTHON_IMAGE}):

@@ -87,13 +87,9 @@ async def test_the_checks_before_a_create(emulator: Emulator) -> None:
     async with connected(emulator, *LIMITED) as client:
         result = (await client.call("POST", "/v2/sessions/compute-schedule", body))["results"][0]
         assert result["success"] is False
-        assert result["reason_hint"]["required_reduction"] == [
-            {"resource_type": "cuda.device", "quantity": "2.000000"}
-        ]
+        assert result["reason_hint"]["required_reduction"] == [{"resource_type": "cuda.device", "quantity": "2.000000"}]
         with refused(400, "api_parsing_invalid-parameters", "resource_group_id"):
-            await client.call(
-                "POST", "/v2/sessions/compute-schedule", {"kernels": [], "cluster_mode": "single-node"}
-            )
+            await client.call("POST", "/v2/sessions/compute-schedule", {"kernels": [], "cluster_mode": "single-node"})
         await client.started(resources={"cpu": "1", "mem": "200m"})
         presets = await client.call("POST", "/resource/check-presets", {"group": "default"})
         assert presets["keypair_remaining"] | {"mem": ""} == {

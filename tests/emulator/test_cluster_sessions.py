@@ -32,9 +32,7 @@ async def ended(emulator: Emulator, command: str, **changes: object) -> tuple[st
         return row["result"], row["status_info"], logs["result"]["logs"]
 
 
-async def test_the_way_to_running_and_to_terminated(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_way_to_running_and_to_terminated(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emulator.cluster.settings, "start_seconds", 1.2)
     async with connected(emulator) as client:
         made = await client.create(name="walk")
@@ -147,9 +145,7 @@ async def test_names_after_the_end(emulator: Emulator) -> None:
 async def test_v1_info_and_graphql_write_the_same_differently(emulator: Emulator) -> None:
     async with connected(emulator) as client:
         resources = {"cpu": "4", "mem": "4g", "cuda.device": "1"}
-        session_id = await client.started(
-            resources=resources, environ={"A": "b"}, mounts=["hf-cache"], tag="t"
-        )
+        session_id = await client.started(resources=resources, environ={"A": "b"}, mounts=["hf-cache"], tag="t")
         info = await client.call("GET", f"/session/{session_id}")
         slots = "{'cpu': Decimal('4.000000'), 'cuda.device': Decimal('1.000000'), "
         assert info["occupiedSlots"] == slots + "'mem': Decimal('4294967296.000000')}"
@@ -175,9 +171,7 @@ async def test_the_v2_client_understands_the_answers(emulator: Emulator) -> None
         )
         assert [str(item.id) for item in found.items] == [session_id]
         updated = await registry.session.update(UUID(session_id), UpdateSessionInput(name="v2b", tag="u"))
-        assert (updated.session.metadata.name, updated.session.metadata.tag) == ("v2b", "t"), (
-            "the tag is ignored"
-        )
+        assert (updated.session.metadata.name, updated.session.metadata.tag) == ("v2b", "t"), "the tag is ignored"
         assert (await registry.session.get_logs(UUID(session_id))).logs == ""
     finally:
         await registry.close()
@@ -258,9 +252,7 @@ async def test_a_limited_user_sees_only_its_own(emulator: Emulator) -> None:
         for path in ("/v2/sessions/search", "/scheduling-history/sessions/search"):
             with refused(403, "backendai_generic_forbidden", "Insufficient privileges"):
                 await client.call("POST", path, {})
-        answer = await client.call(
-            "POST", "/admin/gql", {"query": "{user_list(limit: 1, offset: 0) {total_count}}"}
-        )
+        answer = await client.call("POST", "/admin/gql", {"query": "{user_list(limit: 1, offset: 0) {total_count}}"})
         assert answer["errors"][0]["extensions"] == {"code": "user_auth_forbidden"}
         assert (await client.create(name="theirs"))["created"], "names are a user's own"
     assert len(emulator.cluster.living()) == 2

@@ -17,9 +17,7 @@ from tests.emulator.cluster_client import Client, connected, refused
 
 @pytest.mark.parametrize(("when", "sessions"), [("before", 0), ("after", 1)])
 @pytest.mark.parametrize("action", ["status", "html", "reset", "truncate", "timeout"])
-async def test_a_create_whose_answer_is_lost(
-    action: str, when: str, sessions: int, emulator: Emulator
-) -> None:
+async def test_a_create_whose_answer_is_lost(action: str, when: str, sessions: int, emulator: Emulator) -> None:
     async with connected(emulator) as client:
         emulator.faults.add(method="POST", path="^/session$", when=when, action=action, delay=0.3)
         with pytest.raises((BackendAPIError, BackendClientError, aiohttp.ClientError)):
@@ -31,9 +29,7 @@ async def test_a_create_whose_answer_is_lost(
 async def test_the_status_and_words_of_a_fault(emulator: Emulator) -> None:
     async with connected(emulator) as client:
         code, body = "x_y_z", {"Retry-After": "7"}
-        emulator.faults.add(
-            action="status", path="/v2/", status=429, error_code=code, headers=body, times=2, skip=1
-        )
+        emulator.faults.add(action="status", path="/v2/", status=429, error_code=code, headers=body, times=2, skip=1)
         await client.call("POST", "/v2/sessions/my/search", {})
         for _ in range(2):
             with refused(429, code):
@@ -152,7 +148,4 @@ def test_faults_behind_requests() -> None:
             requests.get("http://backendai.test/", timeout=5)
         with pytest.raises(requests.ReadTimeout):
             requests.get("http://backendai.test/", timeout=5)
-        assert (
-            requests.head("https://huggingface.co/nobody/nothing/resolve/main/x", timeout=5).status_code
-            >= 400
-        )
+        assert requests.head("https://huggingface.co/nobody/nothing/resolve/main/x", timeout=5).status_code >= 400

@@ -96,9 +96,7 @@ def test_weight_files_have_the_size_of_the_real_ones(
     endpoint: str, repo_id: str, gigabytes: float, shards: int
 ) -> None:
     siblings = api(endpoint).model_info(repo_id, files_metadata=True).siblings or []
-    sizes = [
-        sibling.size or 0 for sibling in siblings if sibling.rfilename.endswith((".safetensors", ".bin"))
-    ]
+    sizes = [sibling.size or 0 for sibling in siblings if sibling.rfilename.endswith((".safetensors", ".bin"))]
     assert len(sizes) == shards
     assert sum(sizes) / 1e9 == pytest.approx(gigabytes, rel=0.005)
 
@@ -158,9 +156,7 @@ def test_safetensors_headers_add_up_to_the_files(endpoint: str, repo_id: str) ->
         last = max(tensor.data_offsets[1] for tensor in file.tensors.values())
         with httpx.stream("HEAD", f"{endpoint}/{repo_id}/resolve/main/{name}") as head:
             assert int(head.headers["content-length"]) == sizes[name]
-        length = httpx.get(
-            f"{endpoint}/{repo_id}/resolve/main/{name}", headers={"Range": "bytes=0-7"}
-        ).content
+        length = httpx.get(f"{endpoint}/{repo_id}/resolve/main/{name}", headers={"Range": "bytes=0-7"}).content
         assert 8 + int.from_bytes(length, "little") + last == sizes[name]
 
 

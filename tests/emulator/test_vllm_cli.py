@@ -101,9 +101,7 @@ def test_secrets_are_masked_in_the_log_of_arguments() -> None:
     assert shown == {"model_tag": "m", "api_key": "***", "hf_token": "***", "max_model_len": 5}
 
 
-@pytest.mark.parametrize(
-    ("words", "said"), [(["--version"], "0.32.0\n"), (["serve", "--help"], "usage: vllm serve")]
-)
+@pytest.mark.parametrize(("words", "said"), [(["--version"], "0.32.0\n"), (["serve", "--help"], "usage: vllm serve")])
 def test_version_and_help(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.parse(words)

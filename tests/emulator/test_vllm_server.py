@@ -36,9 +36,7 @@ CHAT = {"messages": [{"role": "user", "content": "Hello there"}]}
 
 
 @pytest.fixture(scope="module")
-def servers(
-    running_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Vllm]]:
+def servers(running_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Vllm]]:
     folder = tmp_path_factory.mktemp("vllm")
     runs = {
         name: Vllm(folder, *argv, **({"HF_ENDPOINT": running_emulator.hub_endpoint} | environ))
@@ -95,11 +93,7 @@ def test_small_routes(server: Vllm, method: str, path: str, text: str, content_t
 
 def test_completion(server: Vllm) -> None:
     answer = server.call("POST", TEXT, {"model": "tiny", "prompt": "a b c d", "max_tokens": 2}).json
-    assert (
-        answer["object"] == "text_completion"
-        and answer["id"].startswith("cmpl-")
-        and answer["model"] == "tiny"
-    )
+    assert answer["object"] == "text_completion" and answer["id"].startswith("cmpl-") and answer["model"] == "tiny"
     choice = answer["choices"][0]
     assert (choice["index"], choice["text"], choice["finish_reason"]) == (0, " a b", "length")
     assert answer["usage"]["prompt_tokens"] == 4 and answer["usage"]["completion_tokens"] == 2
@@ -108,8 +102,7 @@ def test_completion(server: Vllm) -> None:
 
 def test_completion_is_deterministic_and_may_end_early(server: Vllm) -> None:
     texts = {
-        server.call("POST", TEXT, {"prompt": "same", "max_tokens": 9}).json["choices"][0]["text"]
-        for _ in range(3)
+        server.call("POST", TEXT, {"prompt": "same", "max_tokens": 9}).json["choices"][0]["text"] for _ in range(3)
     }
     assert texts == {" same"}
     body = {"prompt": "same", "max_tokens": 40, "ignore_eos": True}
@@ -130,10 +123,7 @@ def test_chat(server: Vllm, path: str) -> None:
     assert choice["message"]["role"] == "assistant"
     assert choice["message"]["content"] == "You said: Hello there"
     assert choice["finish_reason"] == "stop"
-    assert (
-        answer["usage"]["total_tokens"]
-        == answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"]
-    )
+    assert answer["usage"]["total_tokens"] == answer["usage"]["prompt_tokens"] + answer["usage"]["completion_tokens"]
 
 
 def test_tokens_go_there_and_back(server: Vllm) -> None:
@@ -197,9 +187,7 @@ def test_only_json_is_taken(server: Vllm) -> None:
 def test_chat_needs_a_template(servers: dict[str, Vllm]) -> None:
     refused = servers["no template"].call("POST", TURNS, CHAT)
     assert refused.status == 400
-    assert refused.json["error"]["message"].startswith(
-        "As of transformers v4.44, default chat template is no longer"
-    )
+    assert refused.json["error"]["message"].startswith("As of transformers v4.44, default chat template is no longer")
     assert servers["no template"].call("POST", TEXT, {"prompt": "x"}).status == 200
     assert servers["no template"].call("GET", "/health").status == 200
     assert servers["given template"].call("POST", TURNS, CHAT).status == 200
@@ -277,9 +265,7 @@ def test_chat_stream(server: Vllm) -> None:
 
 
 @pytest.mark.parametrize(("path", "body"), [(TURNS, CHAT), (TEXT, {"prompt": "a b"})])
-def test_stream_with_usage_ends_in_a_chunk_without_choices(
-    server: Vllm, path: str, body: dict[str, Any]
-) -> None:
+def test_stream_with_usage_ends_in_a_chunk_without_choices(server: Vllm, path: str, body: dict[str, Any]) -> None:
     *chunks, last = events(server, path, body | {"stream_options": {"include_usage": True}})
     whole = server.call("POST", path, body).json
     assert last["choices"] == [] and last["usage"] == whole["usage"]
@@ -341,9 +327,7 @@ def test_a_server_nobody_outside_can_reach(servers: dict[str, Vllm], name: str) 
         servers[name].call("GET", "/health")
 
 
-def test_a_broken_engine_is_healthy_until_its_first_completion(
-    running_emulator: Emulator, tmp_path: Path
-) -> None:
+def test_a_broken_engine_is_healthy_until_its_first_completion(running_emulator: Emulator, tmp_path: Path) -> None:
     endpoint = running_emulator.hub_endpoint
     run = Vllm(tmp_path, *TINY, HF_ENDPOINT=endpoint, VLLM_STANDIN_BROKEN_ENGINE="1").wait_for()
     assert run.call("GET", "/health").status == run.call("GET", "/v1/models").status == 200

@@ -252,9 +252,7 @@ def test_ends_on_demand(endpoint: str, tmp_path: Path) -> None:
         "5@ready+0.3": (5, "told to end with exit code 5 at 'ready'"),
         "never@": (1, "VLLM_STANDIN_EXIT"),
     }
-    runs = {
-        asked: Vllm(tmp_path, "serve", TINY, HF_ENDPOINT=endpoint, VLLM_STANDIN_EXIT=asked) for asked in ends
-    }
+    runs = {asked: Vllm(tmp_path, "serve", TINY, HF_ENDPOINT=endpoint, VLLM_STANDIN_EXIT=asked) for asked in ends}
     for asked, run in runs.items():
         code, said = ends[asked]
         assert run.ended() == code, asked
@@ -262,9 +260,7 @@ def test_ends_on_demand(endpoint: str, tmp_path: Path) -> None:
     assert "Application startup complete." not in runs["3@loading"].log
 
 
-def test_refuses_connections_while_loading_and_sigterm_is_swallowed_once(
-    endpoint: str, tmp_path: Path
-) -> None:
+def test_refuses_connections_while_loading_and_sigterm_is_swallowed_once(endpoint: str, tmp_path: Path) -> None:
     run = Vllm(tmp_path, "serve", TINY, HF_ENDPOINT=endpoint, VLLM_STANDIN_HANG="loading")
     run.wait_for("Starting to load model")
     with pytest.raises(ConnectionRefusedError):

@@ -1,7 +1,7 @@
 """The only door to a Backend.AI cluster.  Importing it costs nothing: the SDK loads with the first conversation.
 
-    async with Api(connection_from()) as api:
-        state = await sessions.read(api, session_id)
+async with Api(connection_from()) as api:
+    state = await sessions.read(api, session_id)
 """
 
 from __future__ import annotations

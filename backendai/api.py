@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ai.backend.client.request import WebSocketResponse
     from ai.backend.client.session import AsyncSession
 
+NO_CONTENT = 204
 _DOWN = "Check BACKEND_ENDPOINT and that the manager runs; `curl {endpoint}/` must answer."
 
 
@@ -31,7 +32,7 @@ def load_sdk() -> None:
     """
     import ai.backend.client.config
     import ai.backend.client.request
-    import ai.backend.client.session  # noqa: F401
+    import ai.backend.client.session
 
     ai.backend.client.config.load_dotenv = lambda *_args, **_kwargs: False
 
@@ -76,7 +77,7 @@ class Api:
                 if body is not None:
                     request.set_json(body)
                 async with request.fetch() as response:
-                    if response.status == 204:
+                    if response.status == NO_CONTENT:
                         return None
                     return await response.json()
 

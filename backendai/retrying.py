@@ -29,7 +29,9 @@ async def reading[T](call: Callable[[], Awaitable[T]]) -> T:
     return await retries(attempt)
 
 
-async def poll(check: Callable[[], Awaitable[bool]], *, seconds: float, first: float = 0.1, longest: float = 1.0) -> bool:
+async def poll(
+    check: Callable[[], Awaitable[bool]], *, seconds: float, first: float = 0.1, longest: float = 1.0
+) -> bool:
     """True as soon as `check` says so, False when it hasn't within `seconds`; waits grow from `first` to `longest`."""
     import asyncio
 

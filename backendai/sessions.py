@@ -147,7 +147,9 @@ _WHY = """query($id: UUID!) {
 async def why_ended(api: Api, session_id: str) -> str:
     """The cluster's own words on an ended session (its kernel's where they say more); empty when it has none."""
     try:
-        answer = await api.call("POST", "/admin/gql", body={"query": _WHY, "variables": {"id": session_id}}, timeout=8.0)
+        answer = await api.call(
+            "POST", "/admin/gql", body={"query": _WHY, "variables": {"id": session_id}}, timeout=8.0
+        )
         row = (answer.get("data") or {}).get("compute_session") or {}
     except errors.ClusterError:
         return ""
@@ -191,8 +193,8 @@ async def _after_uncertain_create(api: Api, spec: SessionSpec, error: errors.Clu
 
 def same_stack(one: str, other: str) -> bool:
     """Whether two tags `bai-vllm:<stack id>:<spec digest>` are of the same stack."""
-    first, second = one.split(":"), other.split(":")
-    return len(first) == len(second) == 3 and first[:2] == second[:2]
+    stack, _, digest = one.rpartition(":")
+    return bool(digest) and stack.count(":") == 1 and stack == other.rpartition(":")[0]
 
 
 def _create_body(spec: SessionSpec) -> dict[str, Any]:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import pulumi
 
+from providers.problems import Problem
 from providers.stack_identity import StackIdentity
 from serving import ModelRequest, preflight
 
 from .model_serving_stack import ModelServingStack
 from .resolution import ResolvedModel, resolve
 from .settings import SettingsError, load_settings
-from providers.problems import Problem
+
+# What preflight is told of a model besides its repository and token, by the names of the session's inputs.
+_ASKED = (
+    "revision",
+    "quantization",
+    "max_model_len",
+    "tensor_parallel_size",
+    "dtype",
+    "vllm_version",
+    "extra_args",
+    "env",
+)
 
 
 def declare(config: pulumi.Config) -> list[ModelServingStack]:
@@ -23,7 +35,12 @@ def declare(config: pulumi.Config) -> list[ModelServingStack]:
         raise pulumi.RunError(str(error)) from None
     identity = StackIdentity("identity")
     stacks = [ModelServingStack(model, identity) for model in models]
-    pulumi.export("endpoints", pulumi.Output.all(*(s.endpoints for s in stacks)).apply(lambda lists: sum(lists, [])))
+    pulumi.export(
+        "endpoints",
+        pulumi.Output.all(*(s.endpoints for s in stacks)).apply(
+            lambda lists: [entry for entries in lists for entry in entries]
+        ),
+    )
     pulumi.export("api_keys", pulumi.Output.all(**{m.name: s.api_key for m, s in zip(models, stacks, strict=True)}))
     return stacks
 
@@ -41,11 +58,9 @@ def _preflight(models: list[ResolvedModel], stack: str) -> None:
 
 
 def _request(model: ResolvedModel) -> ModelRequest:
-    keys = ("revision", "quantization", "max_model_len", "tensor_parallel_size", "dtype", "vllm_version")
-    keys += ("extra_args", "env")
     return ModelRequest(
         name=model.name,
         model=model.inputs["model"],
         token=model.hf_token,
-        **{key: model.inputs[key] for key in keys if key in model.inputs},
+        **{key: model.inputs[key] for key in _ASKED if key in model.inputs},
     )

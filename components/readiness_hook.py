@@ -13,6 +13,9 @@ from typing import Any
 import pulumi
 from pulumi import ResourceHook, ResourceHookArgs, ResourceHookBinding
 
+# Loaded with the program: when the hooks run, Pulumi's launcher has taken the program's folder off sys.path again.
+import backendai
+import serving  # noqa: F401
 from providers.access import connection_of
 from providers.model_endpoint import target_of
 from providers.waiting import wait_until_ready
@@ -22,8 +25,6 @@ def readiness_hook(name: str) -> ResourceHookBinding:
     """What to give to ResourceOptions(hooks=...) of an endpoint; `name` must be unique in the program."""
 
     async def wait(args: ResourceHookArgs) -> None:
-        from backendai import Api
-
         inputs = await _plain(args.new_inputs or {})
         target, started = target_of(inputs), time.monotonic()
 
@@ -32,7 +33,7 @@ def readiness_hook(name: str) -> ResourceHookBinding:
 
         config = pulumi.Config()
         connection = connection_of(config.get, domain=str(inputs.get("domain") or "default"))
-        async with Api(connection) as api:
+        async with backendai.Api(connection) as api:
             await wait_until_ready(api, target, progress)
 
     return ResourceHookBinding(before_create=[ResourceHook(f"{name}-answers", wait)])
@@ -40,6 +41,4 @@ def readiness_hook(name: str) -> ResourceHookBinding:
 
 async def _plain(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Secret inputs arrive in a hook as outputs, all others plain."""
-    return {
-        key: await value.future() if isinstance(value, pulumi.Output) else value for key, value in inputs.items()
-    }
+    return {key: await value.future() if isinstance(value, pulumi.Output) else value for key, value in inputs.items()}

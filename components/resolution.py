@@ -22,10 +22,17 @@ DEFAULTS: dict[str, Any] = {"gpus": 1, "cpu": 4, "memory": "16g", "max_model_len
 
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
-_SHARED = tuple(  # said in the stack file by the same name, and taken as it is
-    key
-    for key in ("dtype", "kv_cache_dtype", "gpu_memory_utilization", "trust_remote_code", "port", "env")
-    + ("extra_args", "mounts", "quantization")
+# Said in the stack file by the same name, and taken as it is.
+_SHARED = (
+    "dtype",
+    "kv_cache_dtype",
+    "gpu_memory_utilization",
+    "trust_remote_code",
+    "port",
+    "env",
+    "extra_args",
+    "mounts",
+    "quantization",
 )
 
 

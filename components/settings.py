@@ -102,7 +102,9 @@ def load_settings(get: Callable[[str], str | None], stack: str) -> StackSettings
         try:
             values[key] = text if kind is str else json.loads(text)
         except ValueError:
-            problems.append(Problem(key, "is no structured value.", f"See stacks/Pulumi.local.yaml for how `{key}` looks."))
+            problems.append(
+                Problem(key, "is no structured value.", f"See stacks/Pulumi.local.yaml for how `{key}` looks.")
+            )
     if "cluster" not in values and not problems:
         problems.append(Problem("cluster", "is missing.", "Add it, with at least `image`; see stacks/Pulumi.dev.yaml."))
     if problems:

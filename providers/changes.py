@@ -65,7 +65,9 @@ CHANGES: dict[str, Change] = {
 
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> dict[str, Change]:
     """The rows of the inputs that differ.  A value that isn't known yet counts as different."""
-    return {key: row for key, row in CHANGES.items() if _canonical(key, olds.get(key)) != _canonical(key, news.get(key))}
+    return {
+        key: row for key, row in CHANGES.items() if _canonical(key, olds.get(key)) != _canonical(key, news.get(key))
+    }
 
 
 @cache

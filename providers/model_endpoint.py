@@ -56,7 +56,9 @@ class ModelEndpointProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         connection, target = self._connection(props), target_of(props)
         outs = asyncio.run(_prove(connection, target)) if props.get("wait", True) else {}
-        return CreateResult(f"{target.session_id}/{target.served_model_name}", {**props, **address(connection, target), **outs})
+        return CreateResult(
+            f"{target.session_id}/{target.served_model_name}", {**props, **address(connection, target), **outs}
+        )
 
     def update(self, _id: str, _olds: Mapping[str, Any], _news: dict[str, Any]) -> UpdateResult:
         return UpdateResult({**_olds, **_news})
@@ -111,18 +113,19 @@ def address(connection: Connection, target: Target) -> dict[str, Any]:
 async def _prove(connection: Connection, target: Target) -> dict[str, Any]:
     """The outputs of an endpoint that answers.  Raises EndpointError."""
     from backendai import Api, sessions
+    from serving import Ready
 
     async with Api(connection) as api:
         state = await sessions.read(api, target.session_id)
         answer = await _probe(api, target)
-        if answer.ready:
+        if isinstance(answer, Ready):
             return {
                 "models": list(answer.models),
                 "max_model_len": answer.max_model_len,
                 "ready_seconds": round(time.time() - state.created_at.timestamp(), 1),
             }
         state = await sessions.read(api, target.session_id)
-        reason = await why_not(api, target, state) if state.ended else f"{target.session_name}: {answer.reason}"
+        reason = await why_not(api, target, state) if state.ended else f"{target.session_name}: {answer.reason}."
         raise EndpointError(reason)
 
 

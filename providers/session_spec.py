@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TAG_PREFIX = "bai-vllm"
 
 # Quantization that a checkpoint carries: vLLM reads it from config.json, and saying it again on the command line
-# forces slower kernels in some releases.
+# forces slower kernels in some releases.  Preflight warns of the rare checkpoint that says it elsewhere.
 CARRIED_BY_CHECKPOINT = frozenset({"awq", "gptq"})
 
 

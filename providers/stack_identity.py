@@ -56,7 +56,8 @@ class StackIdentity(Resource, module="backendai", name="StackIdentity"):
 
     def api_key(self, name: str) -> pulumi.Output[str]:
         """A key for the model `name`, a secret."""
-        return pulumi.Output.secret(self.key_seed).apply(lambda seed: api_key(seed, name))
+        key: pulumi.Output[str] = self.key_seed.apply(lambda seed: api_key(seed, name))
+        return pulumi.Output.secret(key)
 
 
 def session_name(stack_id: str, name: str) -> str:

@@ -204,7 +204,9 @@ async def _report_end(api: Any, state: SessionState) -> None:
 
     words = await sessions.why_ended(api, state.id)
     cause = explain(await sessions.logs(api, state.id), limit=LAST_LOG_LINES)
-    lines = [f"session {state.name} has ended: {state.status}, result {state.result}" + (f" ({words})" if words else "")]
+    lines = [
+        f"session {state.name} has ended: {state.status}, result {state.result}" + (f" ({words})" if words else "")
+    ]
     if cause.what:
         lines.append(f"{cause.what} {cause.cure}".strip())
     lines += [f"  | {line}" for line in cause.lines]

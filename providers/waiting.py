@@ -87,7 +87,7 @@ async def wait_until_ready(api: Api, target: Target, progress: Callable[[str], N
                         progress("ready: a completion came back")
                         return answer
                     if answer.final:
-                        raise EndpointError(f"{target.session_name}: {answer.reason}")
+                        raise EndpointError(f"{target.session_name}: {answer.reason}.")
                     watch.last_failure = answer.reason
             if watch.still_for > target.stall_seconds:
                 raise EndpointError(await _stalled(target, state, watch))
@@ -95,14 +95,12 @@ async def wait_until_ready(api: Api, target: Target, progress: Callable[[str], N
             wait = min(wait * 1.3, LONGEST_POLL)
 
 
-async def _look(
-    api: Api, target: Target, state: SessionState, watch: _Watch, progress: Callable[[str], None]
-) -> None:
+async def _look(api: Api, target: Target, state: SessionState, watch: _Watch, progress: Callable[[str], None]) -> None:
     """Notes what has moved, tells the phase, and raises EndpointError when the session has ended."""
     from backendai import Stage, sessions
     from serving import phase_of
 
-    if state.stage in (Stage.ENDED, Stage.ENDING, Stage.BROKEN):
+    if state.stage in (Stage.ENDED, Stage.BROKEN):  # while it is ending, its last words aren't in the log yet
         raise EndpointError(await why_not(api, target, state))
     phase = state.stage.value
     if state.stage is Stage.RUNNING:
@@ -139,9 +137,11 @@ async def _stalled(target: Target, state: SessionState | None, watch: _Watch) ->
         f"{', ' + str(watch.seen[1]) if len(watch.seen) > 1 else ''})."
     )
     if state is not None and state.stage is Stage.QUEUED:
-        text += " The cluster has no room for it, or the key pair's quota is used up: end other sessions or ask for less."
+        text += (
+            " The cluster has no room for it, or the key pair's quota is used up: end other sessions or ask for less."
+        )
     elif watch.last_failure:
-        text += f" Last answer: {watch.last_failure}"
+        text += f" Last answer: {watch.last_failure.rstrip('.')}."
     text += " The session is kept: `pulumi up` waits again, `ready_timeout` makes it wait longer."
     lines = explain(watch.log, limit=LAST_LOG_LINES).lines
     return redact("\n".join([text, *(f"  | {line}" for line in lines)]), [target.api_key])

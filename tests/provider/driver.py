@@ -43,7 +43,7 @@ class ProviderProcess:
             "PULUMI_PROJECT": PROJECT,
             **self.env,
         }
-        self._stderr = open(self.stderr_path or os.devnull, "wb")  # noqa: SIM115
+        self._stderr = open(self.stderr_path or os.devnull, "wb")
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-m", "pulumi.dynamic", "127.0.0.1:1"],
             cwd=ROOT,
@@ -54,7 +54,7 @@ class ProviderProcess:
         assert self._process.stdout is not None
         port = int(self._process.stdout.readline())
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
-        self._stub = provider_pb2_grpc.ResourceProviderStub(self._channel)  # type: ignore[no-untyped-call]
+        self._stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
         args = {f"{PROJECT}:{key}": value for key, value in (self.config or {}).items()}
         self._stub.Configure(provider_pb2.ConfigureRequest(args=_struct(args)))
         self._pickled = serialize_provider(self.provider)
@@ -114,7 +114,7 @@ class ProviderProcess:
         try:
             return getattr(self._stub, method)(request, timeout=180)
         except grpc.RpcError as error:
-            raise CallFailed(error.details()) from None  # type: ignore[attr-defined]
+            raise CallFailed(error.details()) from None
 
 
 def _struct(props: Mapping[str, Any]) -> struct_pb2.Struct:

@@ -1,4 +1,4 @@
-"""The invariant: the session provider does over gRPC what the design says of each call, and nothing is lost or leaked."""
+"""The invariant: the session provider does over gRPC what the design says; nothing is lost or leaked."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def test_creating_again_finds_the_same_session(provider: ProviderProcess, emulat
     assert len(ids(emulator)) == 1
 
 
-def test_a_leftover_of_this_stack_with_another_spec_is_ended_first(provider: ProviderProcess, emulator: Emulator) -> None:
+def test_a_leftover_of_this_stack_with_another_spec_is_ended_first(
+    provider: ProviderProcess, emulator: Emulator
+) -> None:
     first, _ = provider.create(INPUTS)
     second, _ = provider.create({**INPUTS, "max_model_len": 256})
     assert first != second
@@ -107,7 +109,9 @@ def test_a_leftover_of_this_stack_with_another_spec_is_ended_first(provider: Pro
 
 def test_somebody_else_s_session_is_left_alone(provider: ProviderProcess, emulator: Emulator) -> None:
     theirs, _ = provider.create(INPUTS)
-    with pytest.raises(CallFailed, match="'chat-1' is taken by session .* isn't this stack's.*Set another `session_name`"):
+    with pytest.raises(
+        CallFailed, match=r"'chat-1' is taken by session .* isn't this stack's.*Set another `session_name`"
+    ):
         provider.create({**INPUTS, "stack_id": "ffffffffffff"})
     assert ids(emulator) == {theirs}
 
@@ -115,7 +119,7 @@ def test_somebody_else_s_session_is_left_alone(provider: ProviderProcess, emulat
 def test_a_session_that_does_not_run_yet_cannot_be_renamed(provider: ProviderProcess, emulator: Emulator) -> None:
     emulator.cluster.faults.no_agent = True
     id_, outs = provider.create(INPUTS)
-    with pytest.raises(CallFailed, match="a running session only.* Run it again"):
+    with pytest.raises(CallFailed, match=r"a running session only.* Run it again"):
         provider.update(id_, outs, {**INPUTS, "session_name": "chat-2"})
 
 
@@ -149,10 +153,34 @@ def test_only_the_right_404_means_gone(
 ) -> None:
     id_, outs = provider.create(INPUTS)
     emulator.faults.add(
-        method="GET", path=r"^/v2/sessions/", when="before", action="status", status=status, error_code=error_code, times=9
+        method="GET",
+        path=r"^/v2/sessions/",
+        when="before",
+        action="status",
+        status=status,
+        error_code=error_code,
+        times=9,
     )
     with pytest.raises(CallFailed):
         provider.read(id_, outs)
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"image": "cr.backend.ai/stable/vllm:none"}, "The image isn't registered in the cluster.*`cluster.image`"),
+    ({"resource_group": "nope"}, "The resource group 'nope' doesn't exist.*`cluster.resource_group`"),
+    ({"project": "nope"}, "The project or domain doesn't exist.*`cluster.project`"),
+    ({"gpu_unit": "cuda.shares"}, "doesn't serve a slot.*`cluster.gpu_unit` must be"),
+    ({"mounts": {"nope": "/x"}}, "A folder named in `mounts` doesn't exist"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), REFUSED, ids=[next(iter(change)) for change, _ in REFUSED])
+def test_what_the_cluster_refuses_is_explained(
+    change: dict[str, Any], words: str, provider: ProviderProcess, emulator: Emulator
+) -> None:
+    with pytest.raises(CallFailed, match=words):
+        provider.create({**INPUTS, **change})
+    assert ids(emulator) == set()
 
 
 def test_a_read_survives_a_short_outage(provider: ProviderProcess, emulator: Emulator) -> None:
@@ -176,7 +204,7 @@ def test_unknown_at_another_cluster_is_not_gone(cluster_env: dict[str, str], emu
     outs = {**INPUTS, "endpoint": "http://elsewhere.example"}
     with ProviderProcess(VLLMModelSessionProvider(), cluster_env) as provider:
         for call in (provider.read, provider.delete):
-            with pytest.raises(CallFailed, match="was made at http://elsewhere.example"):
+            with pytest.raises(CallFailed, match=r"was made at http://elsewhere.example"):
                 call("00000000-0000-0000-0000-000000000001", outs)
 
 
@@ -242,7 +270,7 @@ def test_credentials_from_the_stack_config(cluster_env: dict[str, str], emulator
 def test_a_dotenv_file_changes_nothing(
     cluster_env: dict[str, str], emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tests.provider.driver as driver
+    from tests.provider import driver
 
     (tmp_path / ".env").write_text("BACKEND_ENDPOINT=http://127.0.0.1:9\nBACKEND_ACCESS_KEY=x\n")
     monkeypatch.setattr(driver, "ROOT", tmp_path)  # the working folder of the provider's process

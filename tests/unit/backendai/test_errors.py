@@ -52,12 +52,18 @@ def test_only_one_404_means_gone() -> None:
         ("Authorization: BackendAI signMethod=HMAC-SHA256, credential=AKIA:abcdef", "abcdef"),
         ("Bearer eyJhbGciOi", "eyJhbGciOi"),
         ("HF_TOKEN=hf_abcdefgh", "abcdefgh"),
+        ("a token hf_abcdefghijklmnopq in a text", "abcdefghijklmnopq"),
         ('{"VLLM_API_KEY": "plain-user-key"}', "plain-user-key"),
         ("the key sk-0123456789abcdefXYZ is wrong", "0123456789abcdef"),
     ],
 )
 def test_redaction_of_what_looks_like_a_secret(text: str, secret: str) -> None:
     assert secret not in redact(text)
+
+
+def test_the_names_of_settings_are_no_secrets() -> None:
+    text = "set hf_token to a token, and api_key to a key"
+    assert redact(text) == text
 
 
 def test_redaction_of_what_is_known_to_be_one() -> None:
@@ -95,7 +101,9 @@ def test_all_that_is_missing_is_said_at_once() -> None:
     assert "BACKEND_ACCESS_KEY (" not in str(caught.value)
 
 
-@pytest.mark.parametrize("endpoint", ["manager", "ftp://x", "http://", "http://a,http://b", "http://u:p@x", "http://x?y=1"])
+@pytest.mark.parametrize(
+    "endpoint", ["manager", "ftp://x", "http://", "http://a,http://b", "http://u:p@x", "http://x?y=1"]
+)
 def test_an_endpoint_that_is_none(endpoint: str) -> None:
     with pytest.raises(errors.InvalidConnection):
         check_endpoint(endpoint)

@@ -1,4 +1,4 @@
-"""The invariant: explicit settings win over the preset, the preset over the defaults, and what can't work is refused."""
+"""The invariant: explicit settings win over the preset, the preset over the defaults, and the impossible is refused."""
 
 from __future__ import annotations
 
@@ -90,7 +90,10 @@ REFUSED = [
     ({"name": "m", "model": "https://example.com/acme/m"}, "models[0].model"),
     ({"name": "m", "preset": "7b", "quantization": "fp8"}, "models[0].quantization: 'fp8' isn't one of the preset's"),
     ({"name": "m", "model": "acme/m", "gpus": 1.5}, "models[0].gpus: 1.5 is no whole number of cards"),
-    ({"name": "m", "model": "acme/m", "tensor_parallel_size": 2}, "models[0].tensor_parallel_size: 2 needs as many GPUs"),
+    (
+        {"name": "m", "model": "acme/m", "tensor_parallel_size": 2},
+        "models[0].tensor_parallel_size: 2 needs as many GPUs",
+    ),
     ({"name": "m", "model": "acme/m", "shmem": "16g"}, "models[0].shmem: 16g isn't less than memory"),
     ({"name": "m", "model": "acme/m", "dtype": "bf16"}, "models[0].dtype"),
     ({"name": "m", "model": "acme/m", "kv_cache_dtype": "int8"}, "models[0].kv_cache_dtype"),

@@ -33,7 +33,7 @@ def test_numbers_may_come_as_floats_and_durations_with_units() -> None:
     assert (model.gpus, model.ready_timeout, model.memory) == (2, 1800.0, "16g")
 
 
-WRONG = [
+WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"gpuz": 1}, "models[0].gpuz", "Did you mean 'gpus'?"),
     ({"gpus": "many"}, "models[0].gpus", "'many'"),
     ({"gpus": 0}, "models[0].gpus", "0"),
@@ -65,7 +65,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "path", "words"), WRONG, ids=[f"{p}={next(iter(w.values()))!r}" for w, p, _ in WRONG])
+@pytest.mark.parametrize(
+    ("wrong", "path", "words"), WRONG, ids=[f"{p}={next(iter(w.values()))!r}" for w, p, _ in WRONG]
+)
 def test_what_is_wrong_names_key_value_and_cure(wrong: dict[str, Any], path: str, words: str) -> None:
     (problem,) = problems([{"name": "chat", "preset": "7b", **wrong}])
     assert problem.startswith(f"{path}:") or problem.startswith(f"{path}["), problem

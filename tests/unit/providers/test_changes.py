@@ -70,7 +70,10 @@ def test_a_change_has_the_effect_of_its_row(key: str) -> None:
     ("olds", "news"),
     [
         ({"gpus": 2.0, "memory": "16GB"}, {"gpus": 2, "memory": "16g"}),
-        ({}, {"port": 8000.0, "env": {}, "extra_args": [], "resource_group": "default"}),  # what is absent is the default
+        (
+            {},
+            {"port": 8000.0, "env": {}, "extra_args": [], "resource_group": "default"},
+        ),  # what is absent is the default
         ({"revision": None}, {}),
         ({"extra_args": ["--a"]}, {"extra_args": ("--a",)}),
     ],

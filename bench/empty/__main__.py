@@ -1,0 +1,3 @@
+"""The empty program."""
+
+import pulumi  # noqa: F401

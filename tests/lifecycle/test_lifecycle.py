@@ -1,0 +1,160 @@
+"""The invariant: after every operation the cluster holds exactly the sessions that the state holds."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from emulator import Emulator
+
+from .driver import TINY, PulumiStack
+
+CHAT: dict[str, Any] = {"name": "chat", **TINY}
+
+
+def living(emulator: Emulator) -> set[str]:
+    return {str(session.id) for session in emulator.cluster.living()}
+
+
+def kill(emulator: Emulator, session_id: str) -> None:
+    """As if the session's container died."""
+    (session,) = [s for s in emulator.cluster.living() if str(s.id) == session_id]
+    emulator.cluster.kill_container(session)
+    end = time.monotonic() + 10
+    while session_id in living(emulator):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_from_up_to_destroy(stack: PulumiStack, emulator: Emulator) -> None:
+    stack.configure([CHAT, {"name": "writer", **TINY, "replicas": 2}])
+    writes = emulator.cluster.writes
+    stack.preview()
+    assert emulator.cluster.writes == writes, "a preview writes nothing"
+
+    up = stack.up()
+    assert "a completion came back" in up.text
+    assert living(emulator) == stack.session_ids()
+    assert len(living(emulator)) == 3
+    endpoints = stack.output("endpoints")
+    assert {e["name"] for e in endpoints} == {"chat-0", "writer-0", "writer-1"}
+    assert all(e["via"] == "tunnel" and e["max_model_len"] == 512 for e in endpoints)
+
+    before = living(emulator)
+    stack.up("--expect-no-changes")
+    stack.refresh("--expect-no-changes")
+    assert living(emulator) == before
+
+    stack.destroy()
+    assert living(emulator) == set()
+    assert stack.resources() == []
+
+
+def test_a_session_that_ended_outside_is_repaired_by_the_next_up(stack: PulumiStack, emulator: Emulator) -> None:
+    stack.configure([CHAT])
+    stack.up()
+    (before,) = living(emulator)
+    kill(emulator, before)
+
+    up = stack.up()
+    (after,) = living(emulator)
+    assert after != before
+    assert stack.session_ids() == {after}
+    assert "has ended" in up.text
+    stack.up("--expect-no-changes")
+
+
+def test_refresh_alone_sees_a_session_that_is_gone(stack: PulumiStack, emulator: Emulator) -> None:
+    stack.configure([CHAT])
+    stack.up()
+    kill(emulator, next(iter(living(emulator))))
+    stack.refresh()
+    assert stack.resources() == []
+    assert stack.resources("ModelEndpoint") == []
+
+
+IN_PLACE = [{"session_name": "other-name"}, {"hf_token": "hf_standin_approved"}, {"ready_timeout": "10m"}]
+REPLACES = [{"max_model_len": 256}, {"env": {"A": "1"}}, {"served_model_name": "other"}, {"api_key": "sk-another-key"}]
+
+
+@pytest.mark.parametrize("change", IN_PLACE, ids=lambda change: next(iter(change)))
+def test_a_change_in_place_keeps_the_session(change: dict[str, Any], stack: PulumiStack, emulator: Emulator) -> None:
+    stack.configure([{**CHAT, "session_name": "first-name"}])
+    stack.up()
+    before = living(emulator)
+    stack.configure([{**CHAT, "session_name": "first-name", **change}])
+    stack.up()
+    assert living(emulator) == before == stack.session_ids()
+    (session,) = emulator.cluster.living()
+    assert session.name == change.get("session_name", "first-name")
+    stack.up("--expect-no-changes")
+
+
+@pytest.mark.parametrize("change", REPLACES, ids=lambda change: next(iter(change)))
+def test_a_change_that_replaces_ends_the_old_session_first(
+    change: dict[str, Any], stack: PulumiStack, emulator: Emulator
+) -> None:
+    stack.configure([CHAT])
+    stack.up()
+    before = living(emulator)
+    stack.configure([{**CHAT, **change}])
+    stack.up()
+    assert living(emulator) == stack.session_ids()
+    assert len(living(emulator)) == 1
+    assert living(emulator).isdisjoint(before)
+    stack.up("--expect-no-changes")
+
+
+def test_models_come_and_go_without_touching_the_others(stack: PulumiStack, emulator: Emulator) -> None:
+    stack.configure([CHAT])
+    stack.up()
+    (chat,) = living(emulator)
+    stack.configure([{**CHAT, "replicas": 2}, {"name": "writer", **TINY}])
+    stack.up()
+    assert chat in living(emulator)
+    assert len(living(emulator)) == 3
+    stack.configure([CHAT])
+    stack.up()
+    assert living(emulator) == {chat}
+
+
+def test_without_waiting_up_returns_at_once(stack: PulumiStack, emulator: Emulator) -> None:
+    stack.configure([{**CHAT, "wait": False, "env": {"VLLM_STANDIN_LOAD_SECONDS": "3600"}}])
+    stack.up(timeout=60)
+    assert living(emulator) == stack.session_ids()
+    stack.up("--expect-no-changes")
+    stack.destroy()
+    assert living(emulator) == set()
+
+
+def test_the_model_answers_with_its_key_and_not_without(stack: PulumiStack, emulator: Emulator) -> None:
+    stack.configure([CHAT])
+    stack.up()
+    key = stack.output("api_keys")["chat"]
+    (session,) = emulator.cluster.living()
+    url = f"http://127.0.0.1:{session.host_port('8000')}/v1/models"
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})) as answer:
+        assert json.load(answer)["data"][0]["id"] == TINY["model"]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url)
+    assert refused.value.code == 401
+    refused.value.close()
+
+
+def test_a_second_stack_of_the_same_program_shares_nothing(
+    stack: PulumiStack, emulator: Emulator, cluster_env: dict[str, str], tmp_path: Any
+) -> None:
+    other = PulumiStack(tmp_path / "other", cluster_env, name="other")
+    other.init()
+    for each in (stack, other):
+        each.configure([CHAT])
+        each.up()
+    assert stack.session_ids().isdisjoint(other.session_ids())
+    other.destroy()
+    assert living(emulator) == stack.session_ids()
+    stack.up("--expect-no-changes")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pulumi
+from pulumi.runtime.config import is_config_secret
 
 from providers.problems import Problem
 from providers.stack_identity import StackIdentity
@@ -29,7 +32,7 @@ def declare(config: pulumi.Config) -> list[ModelServingStack]:
     """Declares the stack.  Raises pulumi.RunError, with everything that is wrong, before the first resource."""
     stack = pulumi.get_stack()
     try:
-        models = resolve(load_settings(config.get, stack), stack)
+        models = resolve(load_settings(config.get, stack, _is_secret(config)), stack)
         _preflight(models, stack)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
@@ -43,6 +46,10 @@ def declare(config: pulumi.Config) -> list[ModelServingStack]:
     )
     pulumi.export("api_keys", pulumi.Output.all(**{m.name: s.api_key for m, s in zip(models, stacks, strict=True)}))
     return stacks
+
+
+def _is_secret(config: pulumi.Config) -> Callable[[str], bool]:
+    return lambda key: is_config_secret(f"{config.name}:{key}")
 
 
 def _preflight(models: list[ResolvedModel], stack: str) -> None:

@@ -91,8 +91,12 @@ class SettingsError(Exception):
         super().__init__("\n".join([*lines, *(f"  - {problem}" for problem in problems)]))
 
 
-def load_settings(get: Callable[[str], str | None], stack: str) -> StackSettings:
-    """The settings in a stack's config, where `get` gives a key's text.  Raises SettingsError."""
+def load_settings(
+    get: Callable[[str], str | None], stack: str, is_secret: Callable[[str], bool] = lambda _key: True
+) -> StackSettings:
+    """The settings in a stack's config, where `get` gives a key's text and `is_secret` whether it holds an
+    encrypted value.  Raises SettingsError.
+    """
     values: dict[str, Any] = {}
     problems: list[Problem] = []
     for key, kind in (("cluster", dict), ("models", list), ("hf_token", str)):
@@ -113,9 +117,22 @@ def load_settings(get: Callable[[str], str | None], stack: str) -> StackSettings
         settings = StackSettings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(problems_of(error, StackSettings), stack) from None
-    if twice := _names_used_twice(settings):
-        raise SettingsError(twice, stack)
+    if more := _names_used_twice(settings) + _secrets_in_clear(settings, is_secret):
+        raise SettingsError(more, stack)
     return settings
+
+
+def _secrets_in_clear(settings: StackSettings, is_secret: Callable[[str], bool]) -> list[Problem]:
+    """A stack file is kept in git, and `preview --json` shows what isn't encrypted in it."""
+    given = [("hf_token", "hf_token")] if settings.hf_token else []
+    for index, model in enumerate(settings.models):
+        given += [("models", f"models[{index}].{key}") for key in ("hf_token", "api_key") if getattr(model, key)]
+    what = "stands in clear in the stack file."
+    return [
+        Problem(path, what, f"Encrypt it: pulumi config set --secret --path 'backendai-vllm:{path}' VALUE")
+        for key, path in given
+        if not is_secret(key)
+    ]
 
 
 def _names_used_twice(settings: StackSettings) -> list[Problem]:

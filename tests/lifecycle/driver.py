@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+SECRETS = ("hf_token", "api_key")
 ROOMS = ("backendai", "components", "providers", "serving")
 IMAGE = "cr.backend.ai/stable/vllm:0.32.0-cuda12.9-ubuntu24.04"
 ADMIN = ("AKIABAIADMINAAAAAAAA", "admin-secret-key-000000000000000000000000")
@@ -69,12 +70,22 @@ class PulumiStack:
     def configure(
         self, models: Sequence[Mapping[str, Any]], cluster: Mapping[str, Any] | None = None, **more: Any
     ) -> None:
-        """Writes the stack file; what `pulumi stack init` put into it stays."""
+        """Writes the stack file, secrets encrypted by the CLI; what `pulumi stack init` put into it stays."""
         path = self.folder / "stacks" / f"Pulumi.{self.name}.yaml"
         content = yaml.safe_load(path.read_text()) if path.exists() else {}
-        config = {"cluster": {"image": IMAGE, **(cluster or {})}, "models": [dict(m) for m in models], **more}
+        plain = [{key: value for key, value in model.items() if key not in SECRETS} for model in models]
+        config = {"cluster": {"image": IMAGE, **(cluster or {})}, "models": plain, **more}
         content["config"] = {f"backendai-vllm:{key}": value for key, value in config.items()}
         path.write_text(yaml.safe_dump(content, sort_keys=False))
+        secrets = {
+            f"backendai-vllm:models[{index}].{key}": str(model[key])
+            for index, model in enumerate(models)
+            for key in SECRETS
+            if key in model
+        }
+        if secrets:
+            pairs = [word for path, value in secrets.items() for word in ("--secret", f"{path}={value}")]
+            self.run("config", "set-all", "--path", "--stack", self.name, *pairs)
 
     def start(self, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """A CLI call in a process group of its own, so that all of it can be killed."""

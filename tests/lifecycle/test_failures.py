@@ -46,7 +46,6 @@ def test_models_that_cannot_work_are_refused_in_preview_and_in_up(
 
 
 BAD_CLUSTERS: list[tuple[dict[str, Any], dict[str, str], str]] = [
-    ({"image": "cr.backend.ai/stable/vllm:0.30.0-none"}, {}, "The image isn't registered"),
     ({}, {"BACKEND_SECRET_KEY": "wrong"}, "Check BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY"),
     ({}, {"BACKEND_ENDPOINT": "http://127.0.0.1:9"}, "Nothing answers at http://127.0.0.1:9"),
     ({}, {"BACKEND_SECRET_KEY": ""}, "Backend.AI credentials are missing: BACKEND_SECRET_KEY"),
@@ -82,30 +81,35 @@ def test_a_name_taken_by_somebody_else_s_session(stack: PulumiStack, emulator: E
 _CLUSTER = ("BACKEND_ENDPOINT", "BACKEND_ACCESS_KEY", "BACKEND_SECRET_KEY", "HF_ENDPOINT")
 
 
-@pytest.mark.parametrize(
-    ("env", "words"),
-    [
-        ({"VLLM_STANDIN_EXIT": "1@loading"}, "the session has ended"),
-        ({"VLLM_STANDIN_EXIT": "0@loading"}, "the session has ended"),
-        ({"VLLM_STANDIN_SERVES": "another-model"}, "another-model"),
-        ({"VLLM_STANDIN_BROKEN_ENGINE": "1"}, "EngineCore"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else next(iter(value.values())),
-)
-def test_a_model_that_never_answers_fails_the_run_and_the_next_up_repairs(
-    env: dict[str, str], words: str, stack: PulumiStack, emulator: Emulator
-) -> None:
-    stack.configure([{**CHAT, "env": env, "ready_timeout": 5}])
+# What keeps a model from answering, and what the user reads of it.
+NEVER_READY: list[tuple[dict[str, str], str]] = [
+    ({"VLLM_STANDIN_EXIT": "1@loading"}, "m0-0-"),
+    ({"VLLM_STANDIN_EXIT": "0@loading"}, "m1-0-"),
+    ({"VLLM_STANDIN_SERVES": "another-model"}, "it serves another-model and not"),
+    ({"VLLM_STANDIN_BROKEN_ENGINE": "1"}, "EngineCore"),
+]
+
+
+def test_models_that_never_answer_fail_the_run_and_the_next_up_repairs(stack: PulumiStack, emulator: Emulator) -> None:
+    names = [f"m{index}" for index in range(len(NEVER_READY))]
+    stack.configure(
+        [
+            {**CHAT, "name": name, "env": env, "ready_timeout": 5}
+            for name, (env, _) in zip(names, NEVER_READY, strict=True)
+        ]
+    )
     failed = stack.up(code=None)
     assert failed.code != 0
-    assert words in failed.text
+    assert failed.text.count("the session has ended") >= 2
+    for _, words in NEVER_READY:
+        assert words in failed.text
     assert stack.session_ids() >= living(emulator)
     assert stack.resources("ModelEndpoint") == []
 
-    stack.configure([CHAT])
+    stack.configure([{**CHAT, "name": name} for name in names])
     stack.up()
     assert stack.session_ids() == living(emulator)
-    assert len(living(emulator)) == 1
+    assert len(living(emulator)) == len(names)
 
 
 def test_waiting_ends_when_nothing_moves_and_the_next_up_waits_again(stack: PulumiStack, emulator: Emulator) -> None:

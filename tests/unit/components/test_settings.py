@@ -96,6 +96,18 @@ def test_no_secret_is_shown() -> None:
     assert "secret" not in problem
 
 
+def test_a_secret_that_is_not_encrypted_is_refused_with_the_command_that_encrypts_it() -> None:
+    models = json.dumps([{"name": "chat", "preset": "7b", "api_key": "k-in-clear-in-the-file"}])
+    texts = {"cluster": json.dumps(CLUSTER), "models": models, "hf_token": "hf_in_clear"}
+    with pytest.raises(SettingsError) as caught:
+        load_settings(texts.get, "dev", lambda _key: False)
+    first, second = map(str, caught.value.problems)
+    assert first.startswith("hf_token: stands in clear")
+    assert "pulumi config set --secret --path 'backendai-vllm:models[0].api_key'" in second
+    assert "k-in-clear" not in str(caught.value)
+    load_settings(texts.get, "dev", lambda _key: True)
+
+
 @pytest.mark.parametrize("texts", [{}, {"cluster": "{"}, {"models": "[]"}])
 def test_a_missing_or_broken_stack_file_is_said(texts: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="cluster"):

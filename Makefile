@@ -1,0 +1,46 @@
+# Every target does its own set-up; `make` alone tells what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup env demo down test test-fast check bench clean
+
+BIN := .venv/bin
+# The language host takes the first `python3` on PATH, and tests start `pulumi` by name.
+RUN := PULUMI_BIN="$(CURDIR)/.local/pulumi/bin" PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/pulumi/bin:$$PATH"
+PYTEST := $(RUN) $(BIN)/python -m pytest
+ARGS ?=
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: ## .venv, Pulumi CLI, .local/env: what isn't there yet (seconds when warm)
+	@echo "set-up"
+	@scripts/setup.sh
+
+env: setup ## the same, and what to type in a shell
+	@echo "Now type:  source .local/env    (the local stack)"
+	@echo "      or:  source .local/path   (a cluster of yours: only PATH)"
+
+demo: setup ## three models up on the local stack, a chat with each, their endpoints
+	@scripts/local-stack.sh up
+	@scripts/demo.sh
+
+down: ## destroy the local stack, stop the emulator, prove that nothing is left
+	@scripts/down.sh
+
+test: setup check ## everything: check, unit, provider, lifecycle with the real CLI (ARGS="-k name" for less)
+	@$(PYTEST) $(ARGS)
+
+test-fast: setup ## unit tests only: no CLI, no network
+	@$(PYTEST) tests/unit $(ARGS)
+
+check: setup ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: setup ## the ratios of preview and up to their floors
+	@$(RUN) $(BIN)/python -m bench $(ARGS)
+
+clean: ## stop the local stack, then remove .venv, .local and caches (the CLI shared by clones stays)
+	@scripts/clean.sh

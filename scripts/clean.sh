@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# clean.sh: leave the clone as git has it.  Only what `make setup`, tests and checks made is removed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [ -x .venv/bin/python ] && [ -f .local/env ]; then scripts/local-stack.sh down; fi
+rm -rf .venv .local .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+find . -name __pycache__ -type d -prune -exec rm -rf {} +
+echo "removed .venv, .local and caches. The Pulumi CLI stays in ${XDG_CACHE_HOME:-$HOME/.cache}/backendai-vllm."

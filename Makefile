@@ -6,7 +6,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 # The language host takes the first `python3` on PATH, and tests start `pulumi` by name.
 RUN := PULUMI_BIN="$(CURDIR)/.local/pulumi/bin" PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/pulumi/bin:$$PATH"
-PYTEST := $(RUN) $(BIN)/python -m pytest
+PYTEST := $(RUN) $(BIN)/python -m pytest -n 2 --dist worksteal
 ARGS ?=
 
 help: ## this list

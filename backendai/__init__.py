@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import errors, sessions
 from .api import Api
+from .app_proxy import Circuit, open_circuit
 from .connection import Connection, connection_from
 from .errors import ClusterError
 from .redaction import redact
@@ -17,6 +18,7 @@ from .tunnel import open_tunnel
 
 __all__ = [
     "Api",
+    "Circuit",
     "ClusterError",
     "Connection",
     "SessionSpec",
@@ -24,6 +26,7 @@ __all__ = [
     "Stage",
     "connection_from",
     "errors",
+    "open_circuit",
     "open_tunnel",
     "redact",
     "sessions",

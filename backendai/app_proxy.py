@@ -26,6 +26,20 @@ class Circuit:
     url: str
     cookie: str = field(repr=False)
 
+    async def answers(self, path: str = "/health") -> bool:
+        """Whether the session still answers 200 through it."""
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as http,
+                http.get(self.url + path, headers={"Cookie": f"{COOKIE}={self.cookie}"}) as answer,
+            ):
+                return answer.status == _OK
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
 
 async def open_circuit(api: Api, session_id: str, app: str) -> Circuit | None:
     """The session's circuit for an app ("8000"), a new one or the one that is there.

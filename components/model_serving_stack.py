@@ -17,11 +17,13 @@ from .resolution import ResolvedModel
 class ModelServingStack(pulumi.ComponentResource):
     """One model as it was resolved from the settings.
 
-    `endpoints` has an entry per replica; `api_key` is the one key of all replicas, a secret.
+    `endpoints` has an entry per replica; `api_key` is the one key of all replicas, a secret; `cookies` has, per
+    replica that is reached through an app-proxy, the secret cookie that opens it.
     """
 
     endpoints: pulumi.Output[list[dict[str, Any]]]
     api_key: pulumi.Output[str]
+    cookies: pulumi.Output[dict[str, str]]
 
     def __init__(
         self,
@@ -32,9 +34,11 @@ class ModelServingStack(pulumi.ComponentResource):
         super().__init__("backendai:serving:ModelServingStack", model.name, None, opts)
         self._model, self._identity = model, identity
         self.api_key = pulumi.Output.secret(model.api_key) if model.api_key else identity.api_key(model.name)
+        self._opened: dict[str, pulumi.Output[str | None]] = {}
         entries = [self._replica(index) for index in range(model.replicas)]
         self.endpoints = pulumi.Output.all(*entries).apply(list)
-        self.register_outputs({"endpoints": self.endpoints, "api_key": self.api_key})
+        self.cookies = pulumi.Output.all(**self._opened).apply(lambda all_: {k: v for k, v in all_.items() if v})
+        self.register_outputs({"endpoints": self.endpoints, "api_key": self.api_key, "cookies": self.cookies})
 
     def _replica(self, index: int) -> pulumi.Output[dict[str, Any]]:
         model, name = self._model, f"{self._model.name}-{index}"
@@ -61,6 +65,7 @@ class ModelServingStack(pulumi.ComponentResource):
             },
             pulumi.ResourceOptions(parent=self, hooks=hooks),
         )
+        self._opened[name] = pulumi.Output.secret(endpoint.cookie)
         return pulumi.Output.all(
             name=name,
             model=session.served_model_name,

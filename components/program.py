@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import pulumi
 from pulumi.runtime.config import is_config_secret
@@ -44,8 +44,14 @@ def declare(config: pulumi.Config) -> list[ModelServingStack]:
             lambda lists: [entry for entries in lists for entry in entries]
         ),
     )
+    cookies = pulumi.Output.all(*(s.cookies for s in stacks)).apply(_merged)
+    pulumi.export("cookies", pulumi.Output.secret(cookies))
     pulumi.export("api_keys", pulumi.Output.all(**{m.name: s.api_key for m, s in zip(models, stacks, strict=True)}))
     return stacks
+
+
+def _merged(mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    return {key: value for mapping in mappings for key, value in mapping.items()}
 
 
 def _is_secret(config: pulumi.Config) -> Callable[[str], bool]:

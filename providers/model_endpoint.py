@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 REPLACES = ("session_id", "served_model_name", "api_key", "port", "wait")
 INPUTS = (*REPLACES, "session_name", "domain", "ready_timeout")
 
+APP_PROXY, TUNNEL = "app-proxy", "tunnel"
+
 TRIES, BETWEEN_TRIES = 3, 1.0  # a proof that fails is tried again, after that many seconds
 
 
@@ -55,27 +57,29 @@ class ModelEndpointProvider(ResourceProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         connection, target = self._connection(props), target_of(props)
-        outs = asyncio.run(_prove(connection, target)) if props.get("wait", True) else {}
-        return CreateResult(
-            f"{target.session_id}/{target.served_model_name}", {**props, **address(connection, target), **outs}
-        )
+        outs = asyncio.run(_prove(connection, target)) if props.get("wait", True) else tunnel(connection, target)
+        return CreateResult(f"{target.session_id}/{target.served_model_name}", {**props, **outs})
 
     def update(self, _id: str, _olds: Mapping[str, Any], _news: dict[str, Any]) -> UpdateResult:
         return UpdateResult({**_olds, **_news})
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        answers = asyncio.run(_still_answers(self._connection(props), target_of(props), bool(props.get("wait", True))))
-        return ReadResult(id_, dict(props)) if answers else ReadResult(None, {})
+        outs = asyncio.run(_look_again(self._connection(props), target_of(props), props))
+        return ReadResult(None, {}) if outs is None else ReadResult(id_, {**props, **outs})
 
     def _connection(self, props: Mapping[str, Any]) -> Connection:
         return connection_of(self._config.get, domain=str(props.get("domain") or "default"))
 
 
 class ModelEndpoint(Resource, module="backendai", name="ModelEndpoint"):
-    """`url` leads to the OpenAI-compatible API; `via` says how ("tunnel")."""
+    """`url` leads to the OpenAI-compatible API; `via` says how.
+
+    "app-proxy": an HTTP base URL, opened by the secret `cookie` (appproxy_permit); "tunnel": the manager's websocket.
+    """
 
     url: pulumi.Output[str]
     via: pulumi.Output[str]
+    cookie: pulumi.Output[str | None]
     models: pulumi.Output[list[str] | None]
     max_model_len: pulumi.Output[int | None]
     ready_seconds: pulumi.Output[float | None]
@@ -85,8 +89,8 @@ class ModelEndpoint(Resource, module="backendai", name="ModelEndpoint"):
     ) -> None:
         props = {key: args[key] for key in INPUTS if args.get(key) is not None}
         props["api_key"] = pulumi.Output.secret(props["api_key"])
-        outputs = dict.fromkeys(("url", "via", "models", "max_model_len", "ready_seconds"))
-        secrets = pulumi.ResourceOptions(additional_secret_outputs=["api_key"], hide_diffs=["__provider"])
+        outputs = dict.fromkeys(("url", "via", "cookie", "models", "max_model_len", "ready_seconds"))
+        secrets = pulumi.ResourceOptions(additional_secret_outputs=["api_key", "cookie"], hide_diffs=["__provider"])
         super().__init__(
             ModelEndpointProvider(), name, {**props, **outputs}, pulumi.ResourceOptions.merge(secrets, opts)
         )
@@ -104,10 +108,20 @@ def target_of(props: Mapping[str, Any]) -> Target:
     )
 
 
-def address(connection: Connection, target: Target) -> dict[str, Any]:
-    """Where the model is: the manager's tunnel, which needs the owner's key pair."""
+def tunnel(connection: Connection, target: Target) -> dict[str, Any]:
+    """The address of last resort: the manager's tunnel, which needs the owner's key pair."""
     url = f"{connection.endpoint}/stream/session/{target.session_id}/tcpproxy?app={target.port}"
-    return {"url": url, "via": "tunnel"}
+    return {"url": url, "via": TUNNEL}
+
+
+async def _address(api: Api, target: Target) -> dict[str, Any]:
+    """The app-proxy's URL where the cluster has one that can be reached from here, else the tunnel."""
+    from backendai import open_circuit
+
+    circuit = await open_circuit(api, target.session_id, str(target.port))
+    if circuit is None or not await circuit.answers():
+        return tunnel(api.connection, target)
+    return {"url": circuit.url, "via": APP_PROXY, "cookie": circuit.cookie}
 
 
 async def _prove(connection: Connection, target: Target) -> dict[str, Any]:
@@ -120,6 +134,7 @@ async def _prove(connection: Connection, target: Target) -> dict[str, Any]:
         answer = await _probe(api, target)
         if isinstance(answer, Ready):
             return {
+                **await _address(api, target),
                 "models": list(answer.models),
                 "max_model_len": answer.max_model_len,
                 "ready_seconds": round(time.time() - state.created_at.timestamp(), 1),
@@ -129,21 +144,29 @@ async def _prove(connection: Connection, target: Target) -> dict[str, Any]:
         raise EndpointError(reason)
 
 
-async def _still_answers(connection: Connection, target: Target, wait: bool) -> bool:
-    """False when the promise is broken.  A busy model keeps it: only a definite failure counts."""
-    from backendai import Api, Stage, errors, sessions
+async def _look_again(connection: Connection, target: Target, props: Mapping[str, Any]) -> dict[str, Any] | None:
+    """None when the promise is broken, else the outputs that have changed.
+
+    A busy model keeps its promise: only a definite failure counts.  A circuit that nobody has used for an hour is
+    gone; a new one takes its place.
+    """
+    from backendai import Api, Circuit, Stage, errors, sessions
 
     async with Api(connection) as api:
         try:
             state = await sessions.read(api, target.session_id)
         except errors.SessionNotFound:
-            return False
+            return None
         if state.stage in (Stage.ENDED, Stage.ENDING, Stage.BROKEN):
-            return False
-        if not wait:
-            return True
+            return None
+        if not props.get("wait", True):
+            return {}
         answer = await _probe(api, target)
-        return answer.ready or answer.busy
+        if not (answer.ready or answer.busy):
+            return None
+        if props.get("via") != APP_PROXY or await Circuit(str(props["url"]), str(props.get("cookie"))).answers():
+            return {}
+        return {"cookie": None, **await _address(api, target)}
 
 
 async def _probe(api: Api, target: Target) -> Ready | NotReady:

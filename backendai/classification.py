@@ -25,7 +25,8 @@ RULES: tuple[Rule, ...] = (
         errors.AuthenticationFailed,
         "The cluster at {endpoint} doesn't accept the credentials: {msg}.",
         "Check BACKEND_ACCESS_KEY and BACKEND_SECRET_KEY (the environment wins over the stack config), "
-        "and that the endpoint is the cluster the key pair belongs to.",
+        "and that the endpoint is the cluster the key pair belongs to. Keys that were changed in the stack config: "
+        "export them for one run, because a refresh still uses those of the last `up`.",
     ),
     Rule(
         400,

@@ -52,7 +52,8 @@ def connection_from(
     if missing:
         raise InvalidConnection(
             f"Backend.AI credentials are missing: {', '.join(missing)}.",
-            "Export the variables, or run `pulumi config set --secret secret_key ...` and the like.",
+            "Export the variables, or set the stack config keys (access_key and secret_key with "
+            "`pulumi config set --secret`); a refresh still uses the stack config of the last `up`.",
         )
     return Connection(check_endpoint(found["endpoint"]), found["access_key"], found["secret_key"], domain)
 

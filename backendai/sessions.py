@@ -71,8 +71,9 @@ async def read(api: Api, session_id: str) -> SessionState:
 async def ensure(api: Api, spec: SessionSpec) -> str:
     """The id of exactly one living session for this spec: the one that is there and is ours, or a new one.
 
-    A session is ours when it has our name and our tag.  One with our name whose tag says that it is this stack's,
-    but of another spec, is what a killed run left behind: it is ended first.  Anybody else's raises NameTaken.
+    A session is ours when it has our name and our tag.  One with our name whose tag has our owner, but another digest,
+    is what a killed run left behind: it is ended first.  Anybody else's raises NameTaken, also that of another model
+    of the same stack.
     Never creates twice: the cluster is told not to reuse a name, and after a create whose answer was lost, or
     refused for its name, the session is looked up.
     """
@@ -161,13 +162,13 @@ async def why_ended(api: Api, session_id: str) -> str:
 
 async def _make_room(api: Api, spec: SessionSpec, found: SessionState) -> bool:
     """True when the name is free for a new session; False when `found` is the one that was asked for."""
-    if same_stack(found.tag, spec.tag):
+    if same_owner(found.tag, spec.tag):
         if found.tag == spec.tag and found.stage not in (Stage.ENDING, Stage.BROKEN):
             return False
         await destroy(api, found.id)
         return True
     raise errors.NameTaken(
-        f"The session name '{spec.name}' is taken by session {found.id} ({found.status}), which isn't this stack's.",
+        f"The session name '{spec.name}' is taken by session {found.id} ({found.status}), which isn't this model's.",
         "Set another `session_name` for the model, or terminate that session if nobody needs it.",
     )
 
@@ -191,8 +192,8 @@ async def _after_uncertain_create(api: Api, spec: SessionSpec, error: errors.Clu
     return found.id
 
 
-def same_stack(one: str, other: str) -> bool:
-    """Whether two tags `bai-vllm:<stack id>:<spec digest>` are of the same stack."""
+def same_owner(one: str, other: str) -> bool:
+    """Whether two tags `bai-vllm:<owner>:<digest of the spec>` are of the same resource of the same stack."""
     stack, _, digest = one.rpartition(":")
     return bool(digest) and stack.count(":") == 1 and stack == other.rpartition(":")[0]
 

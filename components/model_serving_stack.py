@@ -45,7 +45,7 @@ class ModelServingStack(pulumi.ComponentResource):
         args = {
             **model.inputs,
             "session_name": model.replica_session_name(index) or self._identity.session_name(name),
-            "stack_id": self._identity.stack_id,
+            "owner": self._identity.owner(name),
             "api_key": self.api_key,
             "hf_token": model.hf_token,
         }

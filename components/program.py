@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pulumi
-from pulumi.runtime.config import is_config_secret
+from pulumi.runtime.config import get_config_env, is_config_secret
 
+from providers.access import connection_of
 from providers.problems import Problem
 from providers.stack_identity import StackIdentity
 from serving import ModelRequest, preflight
 
+from .loading import SettingsError, StackFile
 from .model_serving_stack import ModelServingStack
 from .resolution import ResolvedModel, resolve
-from .settings import SettingsError, load_settings
 
 # What preflight is told of a model besides its repository and token, by the names of the session's inputs.
 _ASKED = (
@@ -30,12 +31,9 @@ _ASKED = (
 
 def declare(config: pulumi.Config) -> list[ModelServingStack]:
     """Declares the stack.  Raises pulumi.RunError, with everything that is wrong, before the first resource."""
-    stack = pulumi.get_stack()
-    try:
-        models = resolve(load_settings(config.get, stack, _is_secret(config)), stack)
-        _preflight(models, stack)
-    except SettingsError as error:
-        raise pulumi.RunError(str(error)) from None
+    models, problems = _models(config)
+    if problems:
+        raise pulumi.RunError(str(SettingsError(problems, pulumi.get_stack())))
     identity = StackIdentity("identity")
     stacks = [ModelServingStack(model, identity) for model in models]
     pulumi.export(
@@ -54,20 +52,39 @@ def _merged(mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {key: value for mapping in mappings for key, value in mapping.items()}
 
 
-def _is_secret(config: pulumi.Config) -> Callable[[str], bool]:
-    return lambda key: is_config_secret(f"{config.name}:{key}")
+def _models(config: pulumi.Config) -> tuple[list[ResolvedModel], list[Problem]]:
+    """The stack's models, and all that is wrong: in the file, with the values, on the Hub, with the credentials."""
+    prefix = f"{config.name}:"
+    keys = [key.removeprefix(prefix) for key in get_config_env() if key.startswith(prefix)]
+    file = StackFile(config.get, keys, lambda key: is_config_secret(prefix + key))
+    settings, problems = file.read()
+    if settings is None:
+        return [], problems
+    models, more = resolve(settings)
+    return models, [*problems, *more, *_preflight(models), *(_credentials(config) if models else ())]
 
 
-def _preflight(models: list[ResolvedModel], stack: str) -> None:
-    """Asks the Hub about all models, side by side.  Raises SettingsError."""
+def _preflight(models: list[ResolvedModel]) -> Iterator[Problem]:
+    """Asks the Hub about all models, side by side."""
     reports = preflight([_request(model) for model in models])
-    problems = []
-    for index, report in enumerate(reports):
-        problems += [Problem(f"models[{index}] ({report.name})", p.what, p.cure) for p in report.problems]
+    for model, report in zip(models, reports, strict=True):
+        for problem in report.problems:
+            yield Problem(f"models[{model.index}] ({report.name})", problem.what, problem.cure)
         for warning in report.warnings:
             pulumi.log.warn(f"{report.name}: {warning}")
-    if problems:
-        raise SettingsError(problems, stack)
+
+
+def _credentials(config: pulumi.Config) -> Iterator[Problem]:
+    """Whether it is known where the cluster is and who we are, said once; a preview needs neither."""
+    from backendai import errors
+
+    try:
+        connection_of(config.get)
+    except errors.InvalidConnection as error:
+        if not pulumi.runtime.is_dry_run():
+            yield Problem("cluster", error.what, error.cure)
+        else:
+            pulumi.log.warn(str(error))
 
 
 def _request(model: ResolvedModel) -> ModelRequest:

@@ -15,7 +15,7 @@ from providers.session_inputs import SessionInputs
 from serving import InvalidArgument, parse_repo_id
 
 from .presets import PRESETS, Preset, Quantization
-from .settings import ModelSettings, SettingsError, StackSettings
+from .settings import ModelSettings, StackSettings
 
 # Without a preset.  `shmem` and `tensor_parallel_size` follow from the GPUs.
 DEFAULTS: dict[str, Any] = {"gpus": 1, "cpu": 4, "memory": "16g", "max_model_len": 4096}
@@ -38,8 +38,12 @@ _SHARED = (
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """One model with nothing left open.  `inputs` are those of a session, without name, key and stack id."""
+    """One model with nothing left open.
 
+    `index`: its place in the stack file.  `inputs`: those of a session, without name, key and owner.
+    """
+
+    index: int
     name: str
     replicas: int
     wait: bool
@@ -54,23 +58,25 @@ class ResolvedModel:
         return self.session_name if index == 0 or self.session_name is None else f"{self.session_name}-{index}"
 
 
-def resolve(settings: StackSettings, stack: str, environ: Mapping[str, str] | None = None) -> list[ResolvedModel]:
-    """All models of a stack.  Raises SettingsError with everything that can't work."""
+def resolve(
+    settings: StackSettings, environ: Mapping[str, str] | None = None
+) -> tuple[list[ResolvedModel], list[Problem]]:
+    """All models of a stack that can be resolved, and everything that can't work."""
     env = os.environ if environ is None else environ
     token = settings.hf_token or next((env[v] for v in TOKEN_VARIABLES if env.get(v)), None)
     problems: list[Problem] = []
     resolved = []
     for index, model in enumerate(settings.models):
+        if model is None:
+            continue
         try:
-            one = _resolve_one(settings, model, token)
+            one = _resolve_one(settings, index, model, token)
         except _Refused as refused:
             problems += [_at(index, problem) for problem in refused.problems]
             continue
         problems += [_at(index, problem) for problem in _session_problems(one)]
         resolved.append(one)
-    if problems:
-        raise SettingsError(problems, stack)
-    return resolved
+    return resolved, problems
 
 
 class _Refused(Exception):
@@ -78,7 +84,7 @@ class _Refused(Exception):
         self.problems = problems
 
 
-def _resolve_one(settings: StackSettings, model: ModelSettings, token: str | None) -> ResolvedModel:
+def _resolve_one(settings: StackSettings, index: int, model: ModelSettings, token: str | None) -> ResolvedModel:
     cluster, preset = settings.cluster, _preset(model)
     said = model.model_dump(exclude_none=True)
     sized = {**DEFAULTS, **(preset._asdict() if preset else {}), **said}
@@ -113,6 +119,7 @@ def _resolve_one(settings: StackSettings, model: ModelSettings, token: str | Non
     if inputs["quantization"] == "none":
         inputs["quantization"] = None
     return ResolvedModel(
+        index=index,
         name=model.name,
         replicas=model.replicas,
         wait=model.wait,
@@ -150,7 +157,7 @@ def _session_problems(model: ResolvedModel) -> list[Problem]:
     """What the session's own check would refuse, found before the first resource is registered."""
     given = {"session_name": model.session_name, "api_key": model.api_key, "hf_token": model.hf_token}
     props = {**model.inputs, **{k: v for k, v in given.items() if v is not None}}
-    unknown = frozenset({"stack_id", "session_name", "api_key"} - props.keys())
+    unknown = frozenset({"owner", "session_name", "api_key"} - props.keys())
     try:
         return session_inputs.check(props, unknown)
     except ValidationError as error:

@@ -1,23 +1,16 @@
-"""The stack file as one typed object: what a user can say, and nothing else.
-
-Everything wrong with it is said at once, each with its full path, its value and its cure, before anything is created.
-"""
+"""The stack file as typed objects: what a user can say, and nothing else."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from providers import fields
-from providers.problems import Problem, problems_of
 
 _CLOSED = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-ModelName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
+ModelName = fields.ModelName
 
 
 class ClusterSettings(BaseModel):
@@ -72,76 +65,10 @@ class ModelSettings(BaseModel):
 
 
 class StackSettings(BaseModel):
-    """A whole stack file."""
+    """A whole stack file.  `models` has an entry per model of the file, None for one that can't be read."""
 
     model_config = _CLOSED
 
     cluster: ClusterSettings
-    models: tuple[ModelSettings, ...] = ()
+    models: tuple[ModelSettings | None, ...] = ()
     hf_token: fields.Text | None = Field(default=None, repr=False)
-
-
-class SettingsError(Exception):
-    """Everything that is wrong with the stack file, one line each."""
-
-    def __init__(self, problems: list[Problem], stack: str) -> None:
-        self.problems = problems
-        count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
-        lines = [f"The configuration of stack '{stack}' has {count}; nothing was created:"]
-        super().__init__("\n".join([*lines, *(f"  - {problem}" for problem in problems)]))
-
-
-def load_settings(
-    get: Callable[[str], str | None], stack: str, is_secret: Callable[[str], bool] = lambda _key: True
-) -> StackSettings:
-    """The settings in a stack's config, where `get` gives a key's text and `is_secret` whether it holds an
-    encrypted value.  Raises SettingsError.
-    """
-    values: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for key, kind in (("cluster", dict), ("models", list), ("hf_token", str)):
-        text = get(key)
-        if text is None:
-            continue
-        try:
-            values[key] = text if kind is str else json.loads(text)
-        except ValueError:
-            problems.append(
-                Problem(key, "is no structured value.", f"See stacks/Pulumi.local.yaml for how `{key}` looks.")
-            )
-    if "cluster" not in values and not problems:
-        problems.append(Problem("cluster", "is missing.", "Add it, with at least `image`; see stacks/Pulumi.dev.yaml."))
-    if problems:
-        raise SettingsError(problems, stack)
-    try:
-        settings = StackSettings.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError(problems_of(error, StackSettings), stack) from None
-    if more := _names_used_twice(settings) + _secrets_in_clear(settings, is_secret):
-        raise SettingsError(more, stack)
-    return settings
-
-
-def _secrets_in_clear(settings: StackSettings, is_secret: Callable[[str], bool]) -> list[Problem]:
-    """A stack file is kept in git, and `preview --json` shows what isn't encrypted in it."""
-    given = [("hf_token", "hf_token")] if settings.hf_token else []
-    for index, model in enumerate(settings.models):
-        given += [("models", f"models[{index}].{key}") for key in ("hf_token", "api_key") if getattr(model, key)]
-    what = "stands in clear in the stack file."
-    return [
-        Problem(path, what, f"Encrypt it: pulumi config set --secret --path 'backendai-vllm:{path}' VALUE")
-        for key, path in given
-        if not is_secret(key)
-    ]
-
-
-def _names_used_twice(settings: StackSettings) -> list[Problem]:
-    found = []
-    for key in ("name", "session_name"):
-        counted = Counter(getattr(model, key) for model in settings.models)
-        for index, model in enumerate(settings.models):
-            value = getattr(model, key)
-            if value is not None and counted[value] > 1:
-                cure = "Give each model one of its own."
-                found.append(Problem(f"models[{index}].{key}", f"'{value}' is used {counted[value]} times.", cure))
-    return found

@@ -31,7 +31,7 @@ _ARGUMENT = Change(Effect.REPLACE, "an argument of vllm serve, read at its start
 # The replace-or-update table: every input has a row.
 CHANGES: dict[str, Change] = {
     "session_name": Change(Effect.RENAME, "the one thing that Backend.AI can change in a living session"),
-    "stack_id": Change(Effect.REPLACE, "the session belongs to another stack"),
+    "owner": Change(Effect.REPLACE, "the session belongs to another resource"),
     "model": _ARGUMENT,
     "image": _FIXED,
     "resource_group": _FIXED,

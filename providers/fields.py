@@ -6,6 +6,7 @@ Each refuses what can't be meant, with the expectation and the cure in the messa
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -43,16 +44,20 @@ def size_in_bytes(size: str) -> int:
 
 
 def _size(value: Any) -> str:
-    if not isinstance(value, str) or not _SIZE.match(value.strip()) or size_in_bytes(value) <= 0:
+    if not isinstance(value, str) or not _SIZE.match(value.strip()):
         raise refuse("is no size; write a number with its unit, such as 16g or 512m")
+    if size_in_bytes(value) <= 0:
+        raise refuse("is too little; write a size such as 16g or 512m")
     number, unit = _SIZE.match(value.strip()).groups()  # type: ignore[union-attr]
     return f"{float(number):g}{unit.lower()}"
 
 
 def _seconds(value: Any) -> float:
     match = _DURATION.match(str(value).strip()) if not isinstance(value, bool) else None
-    if match is None or not float(match[1]) > 0:
+    if match is None:
         raise refuse("is no duration; write seconds, or a number with its unit such as 90s, 30m or 2h")
+    if not float(match[1]) > 0:
+        raise refuse("is too short; write a duration such as 90s, 30m or 2h")
     return float(match[1]) * _SECONDS[(match[2] or "s").lower()]
 
 
@@ -96,6 +101,15 @@ def _mounts(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _like(pattern: str, what: str) -> Callable[[str], str]:
+    def checked(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise refuse(what)
+        return value
+
+    return checked
+
+
 def _one_line(value: str) -> str:
     if not value.strip() or any(c in value for c in "\n\r\0"):
         raise refuse("must be one line of text")
@@ -114,5 +128,23 @@ MaxModelLen = Annotated[int | str, BeforeValidator(_whole)]
 GpuUnit = Literal["cuda.device", "cuda.shares"]
 Environment = Annotated[dict[str, str], BeforeValidator(_variables)]
 Mounts = Annotated[dict[str, str], AfterValidator(_mounts)]
-SessionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{2,62}[A-Za-z0-9]$")]
+SessionName = Annotated[
+    str,
+    AfterValidator(
+        _like(
+            r"[A-Za-z0-9][A-Za-z0-9_.-]{2,62}[A-Za-z0-9]",
+            "is no session name; use 4 to 64 letters, digits, dots, dashes and underscores, with a letter or digit at "
+            "both ends",
+        )
+    ),
+]
+ModelName = Annotated[
+    str,
+    AfterValidator(
+        _like(
+            r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?",
+            "is no name; use up to 40 lower-case letters, digits and dashes, with a letter first",
+        )
+    ),
+]
 ApiKey = Annotated[str, Field(min_length=8, pattern=r"^[\x21-\x7e]+$")]

@@ -27,6 +27,7 @@ from pulumi.dynamic import (
 )
 
 from .access import connection_of
+from .orphan_watch import watch_for_orphanhood
 from .waiting import PROBE_TIMEOUT, EndpointError, Target, why_not
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class ModelEndpointProvider(ResourceProvider):
 
     def configure(self, req: ConfigureRequest) -> None:
         self._config = req.config
+        watch_for_orphanhood()
 
     def diff(self, _id: str, _olds: Mapping[str, Any], _news: Mapping[str, Any]) -> DiffResult:
         differs = [key for key in INPUTS if _olds.get(key) != _news.get(key)]

@@ -10,6 +10,21 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 SECRET_KEYS = frozenset({"hf_token", "api_key", "secret_key", "access_key"})
+# What pydantic says in words of its own trade.
+_MEANT = {
+    "tuple_type": "no list; write one entry a line, each after a dash",
+    "dict_type": "no mapping; write `key: value` lines",
+    "model_type": "no mapping; write `key: value` lines",
+    "string_type": "no text; put it in quotes",
+    "bool_parsing": "neither true nor false",
+    "bool_type": "neither true nor false",
+    "int_from_float": "no whole number",
+    "int_parsing": "no whole number",
+    "int_type": "no whole number",
+    "float_parsing": "no number",
+    "float_type": "no number",
+}
+
 _LONGEST_VALUE = 80  # characters shown of a wrong value
 
 
@@ -68,6 +83,8 @@ def _problem(item: Any, model: type[BaseModel], prefix: str) -> Problem:
         return Problem(path, f"{shown(key, value)} {item['ctx']['what']}.")
     if kind == "literal_error":
         return Problem(path, f"{shown(key, value)} isn't one of {item['ctx']['expected']}.", "Write one of them.")
+    if kind in _MEANT:
+        return Problem(path, f"{shown(key, value)} is {_MEANT[kind]}.")
     message = str(item["msg"])
     return Problem(path, f"{shown(key, value)} is not accepted: {message[:1].lower()}{message[1:]}.")
 

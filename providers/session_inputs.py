@@ -17,7 +17,7 @@ class SessionInputs(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     session_name: fields.SessionName
-    stack_id: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+    owner: Annotated[str, Field(pattern=r"^[0-9a-f]{12}\.[0-9a-f]{6}$")]  # StackIdentity.owner
     model: fields.Text
     image: fields.Text
     resource_group: fields.Text = "default"
@@ -82,7 +82,7 @@ def check(news: Mapping[str, Any], unknown: frozenset[str]) -> list[Problem]:
 # Stand in for values that aren't known before `up`, so that all others can be checked in preview.
 _STAND_INS: dict[str, Any] = {
     "session_name": "not-known-yet",
-    "stack_id": "0" * 12,
+    "owner": "0" * 12 + "." + "0" * 6,
     "api_key": "not-known-yet",
     "served_model_name": "not-known-yet",
     "model": "not/known-yet",

@@ -57,7 +57,7 @@ def session_spec(inputs: SessionInputs) -> SessionSpec:
     }
     return SessionSpec(
         name=inputs.session_name,
-        tag=f"{TAG_PREFIX}:{inputs.stack_id}:{_digest(inputs)}",
+        tag=f"{TAG_PREFIX}:{inputs.owner}:{_digest(inputs)}",
         image=inputs.image,
         command=startup_command(inputs),
         resources={"cpu": str(inputs.cpu), "mem": inputs.memory, inputs.gpu_unit: f"{inputs.gpus:g}"},

@@ -50,6 +50,10 @@ class StackIdentity(Resource, module="backendai", name="StackIdentity"):
             pulumi.ResourceOptions.merge(secret, opts),
         )
 
+    def owner(self, name: str) -> pulumi.Output[str]:
+        """What marks the sessions of the resource `name` of this stack on the cluster."""
+        return self.stack_id.apply(lambda seed: owner(seed, name))
+
     def session_name(self, name: str) -> pulumi.Output[str]:
         """`name` with a suffix that no other stack has, within Backend.AI's length."""
         return self.stack_id.apply(lambda seed: session_name(seed, name))
@@ -60,10 +64,18 @@ class StackIdentity(Resource, module="backendai", name="StackIdentity"):
         return pulumi.Output.secret(key)
 
 
+def owner(stack_id: str, name: str) -> str:
+    """`6a0b...` and `chat` -> `6a0b....3f9a1c`: the stack, and which of its resources."""
+    return f"{stack_id}.{_suffix(stack_id, name)}"
+
+
 def session_name(stack_id: str, name: str) -> str:
     """`chat` -> `chat-3f9a1c`: the same for the same stack and name, another for another."""
-    suffix = hmac.new(stack_id.encode(), name.encode(), hashlib.sha256).hexdigest()[:SUFFIX_DIGITS]
-    return f"{name[: NAME_LENGTH - SUFFIX_DIGITS - 1]}-{suffix}"
+    return f"{name[: NAME_LENGTH - SUFFIX_DIGITS - 1]}-{_suffix(stack_id, name)}"
+
+
+def _suffix(stack_id: str, name: str) -> str:
+    return hmac.new(stack_id.encode(), name.encode(), hashlib.sha256).hexdigest()[:SUFFIX_DIGITS]
 
 
 def api_key(key_seed: str, name: str) -> str:

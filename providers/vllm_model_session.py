@@ -32,12 +32,14 @@ from pulumi.dynamic import (
 from . import changes, session_inputs
 from .access import connection_of
 from .changes import Effect
+from .orphan_watch import watch_for_orphanhood
 from .stack_identity import StackIdentity
 
 if TYPE_CHECKING:
     from backendai import Connection, SessionState
 
-LAST_LOG_LINES = 15
+LAST_LOG_LINES = 12
+USER_REQUESTED = "user-requested"
 
 
 class VLLMModelSessionProvider(ResourceProvider):
@@ -47,6 +49,7 @@ class VLLMModelSessionProvider(ResourceProvider):
 
     def configure(self, req: ConfigureRequest) -> None:
         self._config = req.config
+        watch_for_orphanhood()
 
     def check(self, _olds: Mapping[str, Any], news: dict[str, Any]) -> CheckResult:
         unknown = frozenset(key for key, value in news.items() if pulumi.runtime.rpc.contains_unknowns(value))
@@ -161,9 +164,9 @@ class VLLMModelSession(Resource, module="backendai", name="VLLMModelSession"):
         identity: StackIdentity | None = None,
     ) -> None:
         props = {key: value for key, value in args.items() if value is not None}
-        if not props.keys() >= {"stack_id", "session_name", "api_key"}:
+        if not props.keys() >= {"owner", "session_name", "api_key"}:
             identity = identity or StackIdentity(f"{name}-identity")
-            props.setdefault("stack_id", identity.stack_id)
+            props.setdefault("owner", identity.owner(name))
             props.setdefault("session_name", identity.session_name(name))
             props.setdefault("api_key", identity.api_key(name))
         props.setdefault("served_model_name", props.get("model"))
@@ -203,7 +206,8 @@ async def _report_end(api: Any, state: SessionState) -> None:
     from serving import explain
 
     words = await sessions.why_ended(api, state.id)
-    cause = explain(await sessions.logs(api, state.id), limit=LAST_LOG_LINES)
+    asked_for = USER_REQUESTED in words  # somebody ended it: its log says nothing about why
+    cause = explain("" if asked_for else await sessions.logs(api, state.id), limit=LAST_LOG_LINES)
     lines = [
         f"session {state.name} has ended: {state.status}, result {state.result}" + (f" ({words})" if words else "")
     ]

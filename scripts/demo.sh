@@ -8,7 +8,7 @@ source .local/env
 QUIET=(--suppress-progress --suppress-permalink=true)  # dots and the path of the state file
 
 STEP=preparing
-trap '[ $? = 0 ] || printf "\nThe demo stopped at: %s. Above is why; when that is cured, run it again (make demo), or clean up: make down\n" "$STEP" >&2' EXIT
+trap '[ $? = 0 ] || printf "\nThe demo stopped at: %s. Above is why; when that is cured, run it again (make demo; a stack that is locked by a killed run: pulumi cancel), or clean up: make down\n" "$STEP" >&2' EXIT
 
 step() { # step TITLE [COMMAND]: a heading, and what a user would type
   STEP=$1

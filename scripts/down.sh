@@ -12,6 +12,8 @@ if found=$(pulumi stack select local --non-interactive 2>&1); then
   # Destroying asks the cluster about every session.  A cluster that was stopped has none left, but must say so.
   scripts/local-stack.sh up
   printf '\n=== Destroy\n$ pulumi destroy --yes\n\n'
+  # A CLI that was killed leaves its lock behind; this stack is nobody else's.
+  pulumi cancel --yes --stack local >/dev/null 2>&1 || true
   pulumi destroy --yes --skip-preview --suppress-outputs "${QUIET[@]}" || {
     echo "error: not everything could be destroyed (above: why). The stack and the emulator are still there; run make down again." >&2
     exit 1

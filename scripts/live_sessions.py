@@ -24,7 +24,12 @@ def main() -> int:
         return 1
     for line in found:
         print(f"error: this session is still there: {line}", file=sys.stderr)
-    if not found:
+    if found:
+        cure = (
+            "If it is of another stack of this clone: source .local/env; pulumi stack ls; pulumi destroy --stack NAME"
+        )
+        print(cure, file=sys.stderr)
+    else:
         print("  cluster no session is left")
     return 1 if found else 0
 

@@ -15,3 +15,4 @@ lock() { # lock NAME [OPTION ...]
 
 lock requirements "$@"
 lock requirements-dev -c requirements.txt "$@"
+lock tests/cluster/requirements "$@"

@@ -16,7 +16,7 @@ from .driver import UNKNOWN, CallFailed, ProviderProcess
 
 INPUTS: dict[str, Any] = {
     "session_name": "chat-1",
-    "stack_id": "0123456789ab",
+    "owner": "0123456789ab.abcdef",
     "model": "backendai-vllm/tiny-llama",
     "served_model_name": "backendai-vllm/tiny-llama",
     "image": "cr.backend.ai/stable/vllm:0.32.0-cuda12.9-ubuntu24.04",
@@ -89,7 +89,7 @@ def test_what_is_created_is_what_was_asked_for(provider: ProviderProcess, emulat
     assert "--port=9000" in (session.command or "")
     assert INPUTS["api_key"] not in (session.command or "")
     assert INPUTS["hf_token"] not in (session.command or "")
-    assert str(session.tag).startswith("bai-vllm:0123456789ab:")
+    assert str(session.tag).startswith("bai-vllm:0123456789ab.abcdef:")
 
 
 def test_creating_again_finds_the_same_session(provider: ProviderProcess, emulator: Emulator) -> None:
@@ -107,12 +107,13 @@ def test_a_leftover_of_this_stack_with_another_spec_is_ended_first(
     assert ids(emulator) == {second}
 
 
-def test_somebody_else_s_session_is_left_alone(provider: ProviderProcess, emulator: Emulator) -> None:
+@pytest.mark.parametrize("owner", ["ffffffffffff.abcdef", "0123456789ab.ffffff"], ids=["stack", "model"])
+def test_the_session_of_another_one_is_left_alone(owner: str, provider: ProviderProcess, emulator: Emulator) -> None:
     theirs, _ = provider.create(INPUTS)
     with pytest.raises(
-        CallFailed, match=r"'chat-1' is taken by session .* isn't this stack's.*Set another `session_name`"
+        CallFailed, match=r"'chat-1' is taken by session .* isn't this model's.*Set another `session_name`"
     ):
-        provider.create({**INPUTS, "stack_id": "ffffffffffff"})
+        provider.create({**INPUTS, "owner": owner})
     assert ids(emulator) == {theirs}
 
 
@@ -243,7 +244,7 @@ def test_check_tells_everything_at_once(provider: ProviderProcess) -> None:
 
 
 def test_check_lets_unknown_values_through(provider: ProviderProcess) -> None:
-    unknown = dict.fromkeys(("session_name", "api_key", "stack_id"), UNKNOWN)
+    unknown = dict.fromkeys(("session_name", "api_key", "owner"), UNKNOWN)
     assert provider.check({**INPUTS, **unknown}) == {}
     assert set(provider.check({**INPUTS, **unknown, "memory": 1})) == {"memory"}
 

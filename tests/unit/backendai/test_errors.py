@@ -9,7 +9,7 @@ import pytest
 from backendai import errors, redact
 from backendai.classification import classify
 from backendai.connection import check_endpoint, connection_from
-from backendai.sessions import same_stack
+from backendai.sessions import same_owner
 from backendai.statuses import STAGES, Stage, stage_of
 
 ANSWERS: list[tuple[int, dict[str, Any], type[errors.ClusterError]]] = [
@@ -125,4 +125,4 @@ def test_a_status_that_nobody_knows_is_not_gone() -> None:
     ],
 )
 def test_whose_session_a_tag_says_it_is(one: str, other: str, same: bool) -> None:
-    assert same_stack(one, other) is same
+    assert same_owner(one, other) is same

@@ -7,22 +7,33 @@ from typing import Any
 
 import pytest
 
+from components.loading import StackFile
 from components.presets import PRESETS
 from components.resolution import ResolvedModel, resolve
-from components.settings import SettingsError, load_settings
 
 IMAGE = "cr.backend.ai/stable/vllm:0.32.0-cuda12.9-ubuntu24.04"
 
 
-def resolved(*models: dict[str, Any], environ: dict[str, str] | None = None, **cluster: Any) -> list[ResolvedModel]:
+def resolve_all(
+    *models: dict[str, Any], environ: dict[str, str] | None = None, **cluster: Any
+) -> tuple[list[ResolvedModel], str]:
     texts = {"cluster": json.dumps({"image": IMAGE, **cluster}), "models": json.dumps(list(models))}
-    return resolve(load_settings(texts.get, "dev"), "dev", environ or {})
+    settings, found = StackFile(texts.get, texts).read()
+    assert settings is not None
+    resolved, more = resolve(settings, environ or {})
+    return resolved, "\n".join(str(problem) for problem in [*found, *more])
+
+
+def resolved(*models: dict[str, Any], environ: dict[str, str] | None = None, **cluster: Any) -> list[ResolvedModel]:
+    found, problems = resolve_all(*models, environ=environ, **cluster)
+    assert problems == ""
+    return found
 
 
 def refusal(*models: dict[str, Any], **cluster: Any) -> str:
-    with pytest.raises(SettingsError) as caught:
-        resolved(*models, **cluster)
-    return str(caught.value)
+    _, problems = resolve_all(*models, **cluster)
+    assert problems
+    return problems
 
 
 @pytest.mark.parametrize(("size", "quantization"), list(PRESETS))
@@ -123,3 +134,10 @@ def test_an_image_of_the_model_brings_its_own_version() -> None:
 def test_replicas_keep_the_first_one_s_name() -> None:
     (model,) = resolved({"name": "m", "model": "acme/m", "session_name": "my-llama", "replicas": 2})
     assert [model.replica_session_name(i) for i in range(2)] == ["my-llama", "my-llama-1"]
+
+
+def test_all_models_problems_are_found_at_once() -> None:
+    text = refusal({"name": "a"}, {"name": "b", "gpuz": 1}, {"name": "c", "model": "acme/m", "dtype": "bf16"})
+    assert "models[0].model" in text
+    assert "models[1].gpuz" in text
+    assert "models[2].dtype" in text

@@ -7,29 +7,37 @@ from typing import Any
 
 import pytest
 
-from components.settings import SettingsError, StackSettings, load_settings
+from components.loading import SettingsError, StackFile
+from components.settings import ModelSettings
 
 CLUSTER = {"image": "cr.backend.ai/stable/vllm:0.32.0"}
 
 
-def load(models: Any = (), cluster: Any = CLUSTER, **more: str) -> StackSettings:
+def read(models: Any = (), cluster: Any = CLUSTER, **more: str) -> tuple[list[ModelSettings | None], list[str]]:
     texts = {"cluster": json.dumps(cluster), "models": json.dumps(models), **more}
-    return load_settings(texts.get, "dev")
+    settings, found = StackFile(texts.get, texts).read()
+    return list(settings.models) if settings else [], [str(problem) for problem in found]
 
 
-def problems(models: Any = (), cluster: Any = CLUSTER) -> list[str]:
-    with pytest.raises(SettingsError) as caught:
-        load(models, cluster)
-    return [str(problem) for problem in caught.value.problems]
+def load(models: Any) -> ModelSettings:
+    ((model,), found) = read(models)
+    assert found == []
+    assert model is not None
+    return model
+
+
+def problems(models: Any = (), cluster: Any = CLUSTER, **more: str) -> list[str]:
+    _, found = read(models, cluster, **more)
+    return found
 
 
 def test_the_smallest_model_is_a_name_and_a_preset() -> None:
-    (model,) = load([{"name": "chat", "preset": "7b"}]).models
+    model = load([{"name": "chat", "preset": "7b"}])
     assert (model.replicas, model.wait, model.port, model.ready_timeout) == (1, True, 8000, 1800.0)
 
 
 def test_numbers_may_come_as_floats_and_durations_with_units() -> None:
-    (model,) = load([{"name": "chat", "preset": "7b", "gpus": 2.0, "ready_timeout": "30m", "memory": "16GB"}]).models
+    model = load([{"name": "chat", "preset": "7b", "gpus": 2.0, "ready_timeout": "30m", "memory": "16GB"}])
     assert (model.gpus, model.ready_timeout, model.memory) == (2, 1800.0, "16g")
 
 
@@ -41,13 +49,13 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"cpu": 1.5}, "models[0].cpu", "1.5"),
     ({"memory": 16}, "models[0].memory", "write a number with its unit, such as 16g"),
     ({"memory": "lots"}, "models[0].memory", "'lots' is no size"),
-    ({"memory": "0g"}, "models[0].memory", "is no size"),
+    ({"memory": "0g"}, "models[0].memory", "is too little"),
     ({"preset": "8b"}, "models[0].preset", "'8b' isn't one of"),
     ({"port": 2200}, "models[0].port", "Backend.AI uses itself"),
     ({"port": 70000}, "models[0].port", "70000"),
     ({"replicas": -1}, "models[0].replicas", "-1"),
     ({"ready_timeout": "soon"}, "models[0].ready_timeout", "'soon' is no duration"),
-    ({"ready_timeout": 0}, "models[0].ready_timeout", "0 is no duration"),
+    ({"ready_timeout": 0}, "models[0].ready_timeout", "0 is too short"),
     ({"gpu_memory_utilization": 1.5}, "models[0].gpu_memory_utilization", "1.5"),
     ({"name": "Chat!"}, "models[0].name", "'Chat!'"),
     ({"session_name": "x"}, "models[0].session_name", "'x'"),
@@ -87,8 +95,9 @@ def test_everything_is_said_at_once() -> None:
 
 
 def test_names_are_used_once() -> None:
-    found = problems([{"name": "chat", "preset": "7b"}, {"name": "chat", "preset": "13b"}])
-    assert found[0].startswith("models[0].name: 'chat' is used 2 times.")
+    found = problems([{"name": "chat", "preset": "7b"}, {"name": "chat", "preset": "13b"}, {"name": "x", "gpuz": 1}])
+    assert any(line.startswith("models[0].name: 'chat' is used 2 times.") for line in found)
+    assert any(line.startswith("models[2].gpuz") for line in found), "one problem doesn't hide another"
 
 
 def test_no_secret_is_shown() -> None:
@@ -98,22 +107,36 @@ def test_no_secret_is_shown() -> None:
 
 def test_a_secret_that_is_not_encrypted_is_refused_with_the_command_that_encrypts_it() -> None:
     models = json.dumps([{"name": "chat", "preset": "7b", "api_key": "k-in-clear-in-the-file"}])
-    texts = {"cluster": json.dumps(CLUSTER), "models": models, "hf_token": "hf_in_clear"}
-    with pytest.raises(SettingsError) as caught:
-        load_settings(texts.get, "dev", lambda _key: False)
-    first, second = map(str, caught.value.problems)
-    assert first.startswith("hf_token: stands in clear")
-    assert "pulumi config set --secret --path 'backendai-vllm:models[0].api_key'" in second
-    assert "k-in-clear" not in str(caught.value)
-    load_settings(texts.get, "dev", lambda _key: True)
+    texts = {"cluster": json.dumps(CLUSTER), "models": models, "hf_token": "hf_in_clear", "secret_key": "sk"}
+    _, found = StackFile(texts.get, texts, lambda _key: False).read()
+    lines = [str(problem) for problem in found]
+    assert [line.split(":")[0] for line in lines] == ["hf_token", "secret_key", "models[0].api_key"]
+    assert "pulumi config set --secret --path 'backendai-vllm:models[0].api_key'" in lines[2]
+    assert "in_clear" not in "".join(lines)
+    assert "k-in-clear" not in "".join(lines)
+    assert StackFile(texts.get, texts, lambda _key: True).read()[1] == []
 
 
-@pytest.mark.parametrize("texts", [{}, {"cluster": "{"}, {"models": "[]"}])
-def test_a_missing_or_broken_stack_file_is_said(texts: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match="cluster"):
-        load_settings(texts.get, "dev")
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ({}, ["cluster: is missing.", "models: is missing."]),
+        ({"cluster": "{", "models": "[]"}, ["cluster: is not a mapping."]),
+        ({"cluster": '{"image": "x"}', "models": '{"a": 1}'}, ["models: is not a list."]),
+        ({"cluster": '{"image": "x"}', "models": "[1]"}, ["models[0]: is not a mapping of settings."]),
+        (
+            {"cluster": '{"image": "x"}', "modles": "[]"},
+            ["modles: is no key that is known here. Did you mean 'models'?"],
+        ),
+    ],
+)
+def test_a_missing_or_broken_stack_file_is_said(texts: dict[str, str], words: list[str]) -> None:
+    _, found = StackFile(texts.get, texts).read()
+    text = "\n".join(str(problem) for problem in found)
+    for each in words:
+        assert each in text
 
 
 def test_the_error_counts_and_names_the_stack() -> None:
-    with pytest.raises(SettingsError, match="stack 'dev' has 2 problems; nothing was created"):
-        load([{"name": "chat", "gpuz": 1, "memory": 16}])
+    _, found = StackFile({"cluster": "{"}.get, ["cluster"]).read()
+    assert "stack 'dev' has 2 problems; nothing was changed" in str(SettingsError(found, "dev"))

@@ -11,7 +11,7 @@ from providers.session_inputs import SessionInputs
 
 BASE: dict[str, Any] = {
     "session_name": "chat-1",
-    "stack_id": "0123456789ab",
+    "owner": "0123456789ab.abcdef",
     "model": "acme/m",
     "image": "vllm:0.32.0",
     "served_model_name": "acme/m",
@@ -23,7 +23,7 @@ BASE: dict[str, Any] = {
 # Another value for every input.
 OTHER: dict[str, Any] = {
     "session_name": "chat-2",
-    "stack_id": "ffffffffffff",
+    "owner": "ffffffffffff.abcdef",
     "model": "acme/n",
     "image": "vllm:0.31.0",
     "resource_group": "big",

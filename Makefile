@@ -1,12 +1,12 @@
 # Every target does its own set-up; `make` alone tells what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup env demo down test test-fast check bench clean
+.PHONY: help setup env demo down test test-fast test-vllm check bench clean
 
 BIN := .venv/bin
 # The language host takes the first `python3` on PATH, and tests start `pulumi` by name.
 RUN := PULUMI_BIN="$(CURDIR)/.local/pulumi/bin" PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/pulumi/bin:$$PATH"
-PYTEST := $(RUN) $(BIN)/python -m pytest -n 2 --dist worksteal
+PYTEST := $(RUN) $(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/vllm
 ARGS ?=
 
 help: ## this list
@@ -20,11 +20,10 @@ env: setup ## the same, and what to type in a shell
 	@echo "Now type:  source .local/env    (the local stack)"
 	@echo "      or:  source .local/path   (a cluster of yours: only PATH)"
 
-demo: setup ## three models up on the local stack, a chat with each, their endpoints
-	@scripts/local-stack.sh up
+demo: setup ## three models up, a chat with each, their endpoints (CLUSTER=real: on a real control plane)
 	@scripts/demo.sh
 
-down: ## destroy the local stack, stop the emulator, prove that nothing is left
+down: ## destroy that stack, stop its cluster, prove that nothing is left (CLUSTER=real: of the real one)
 	@scripts/down.sh
 
 test: setup check ## everything: check, unit, provider, lifecycle with the real CLI (ARGS="-k name" for less)
@@ -32,6 +31,10 @@ test: setup check ## everything: check, unit, provider, lifecycle with the real 
 
 test-fast: setup ## unit tests only: no CLI, no network
 	@$(PYTEST) tests/unit $(ARGS)
+
+test-vllm: setup ## real vLLM on the real control plane; installs its CPU build (6 GB, in the user's cache)
+	@$(BIN)/python -m tests.vllm.install >/dev/null
+	@$(RUN) CLUSTER=required $(BIN)/python -m pytest tests/vllm $(ARGS)
 
 check: setup ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check --quiet .

@@ -11,10 +11,12 @@ from . import errors, statuses
 from .api import Api
 from .redaction import redact
 from .retrying import poll, reading
-from .statuses import Stage, stage_of
+from .statuses import CANCELLED, Stage, stage_of
 
 FORCE_AFTER = 30.0  # seconds that a plain destroy may take; one on a lost agent never ends
 GIVE_UP_AFTER = 120.0  # seconds, from the beginning, until a destroy has failed
+BACK_WITHIN = 60.0  # seconds in which a manager that was restarted answers again
+CANCEL_SETTLES = 2.0  # seconds in which a session that was cancelled while it waited may come back
 LOOK_AGAIN_FOR = 6.0  # seconds in which a session shows up whose create was answered by silence
 
 
@@ -104,14 +106,23 @@ async def rename(api: Api, session_id: str, name: str) -> None:
 async def destroy(api: Api, session_id: str, *, force_after: float = FORCE_AFTER) -> None:
     """End the session and wait until its slots are free.  One that has ended, or never was, is fine.
 
+    A waiting session that is told to end just when the scheduler takes it is CANCELLED and then SCHEDULED all the
+    same (26.9.6), so one that was cancelled is watched for a moment, and told again.
     Raises SessionStuck when it is still there after GIVE_UP_AFTER seconds, the last of them forced.
     """
+    status = ""
 
     async def gone() -> bool:
+        nonlocal status
         try:
-            return (await read(api, session_id)).ended
+            state = await read(api, session_id)
         except errors.SessionNotFound:
             return True
+        status = state.status
+        return state.ended
+
+    async def back() -> bool:
+        return not await gone()
 
     if await gone():
         return
@@ -123,7 +134,9 @@ async def destroy(api: Api, session_id: str, *, force_after: float = FORCE_AFTER
         except (errors.Unreachable, errors.ServerFault):
             if forced and not await gone():  # the plain one may have been acted on: waiting tells
                 raise
-        if await poll(gone, seconds=seconds):
+        if await poll(gone, seconds=seconds) and not (
+            status == CANCELLED and await poll(back, seconds=CANCEL_SETTLES, longest=0.3)
+        ):
             return
     raise errors.SessionStuck(
         f"Session {session_id} hasn't ended {GIVE_UP_AFTER:.0f} seconds after it was told to.",
@@ -176,20 +189,40 @@ async def _make_room(api: Api, spec: SessionSpec, found: SessionState) -> bool:
 async def _after_uncertain_create(api: Api, spec: SessionSpec, error: errors.ClusterError) -> str:
     if isinstance(error, errors.Unreachable) and not error.sent:
         raise error
-    found: SessionState | None = None
-
-    async def there() -> bool:
-        nonlocal found
-        found = await find_living(api, spec.name)
-        return found is not None
-
-    await poll(there, seconds=LOOK_AGAIN_FOR, first=0.2, longest=1.0)
+    found = await _look_for(api, spec.name)
     if found is None:
         raise error
     if found.tag != spec.tag:
         await _make_room(api, spec, found)
         raise error
     return found.id
+
+
+async def _look_for(api: Api, name: str) -> SessionState | None:
+    """The living session of this name, which may show up late, or after the manager has come back.
+
+    Raises the last failure when the cluster has told nothing within BACK_WITHIN seconds: the session may exist, and
+    the next create finds it.
+    """
+    found: SessionState | None = None
+    failure: errors.ClusterError | None = None
+
+    async def there() -> bool:
+        nonlocal found, failure
+        try:
+            found, failure = await find_living(api, name), None
+        except (errors.Unreachable, errors.ServerFault) as error:
+            failure = error
+        return found is not None
+
+    async def told() -> bool:
+        return await there() or failure is None
+
+    if await poll(told, seconds=BACK_WITHIN, longest=2.0) and found is None:
+        await poll(there, seconds=LOOK_AGAIN_FOR, first=0.2, longest=1.0)
+    if failure is not None:
+        raise failure
+    return found
 
 
 def same_owner(one: str, other: str) -> bool:

@@ -37,6 +37,7 @@ STAGES: dict[str, Stage] = {
     "CANCELLED": Stage.ENDED,
 }
 
+CANCELLED = "CANCELLED"
 ENDED = tuple(status for status, stage in STAGES.items() if stage is Stage.ENDED)
 
 

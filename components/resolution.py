@@ -91,7 +91,8 @@ def _resolve_one(settings: StackSettings, index: int, model: ModelSettings, toke
     if "model" not in sized:
         raise _Refused(Problem("model", "is missing.", "Name a Hugging Face repository, or a preset that has one."))
     try:
-        repo_id, revision = parse_repo_id(sized["model"])
+        # A folder of the session, such as a mounted one, is what it is.
+        repo_id, revision = (sized["model"], None) if sized["model"].startswith("/") else parse_repo_id(sized["model"])
     except InvalidArgument as error:
         raise _Refused(Problem("model", error.what, error.cure)) from None
     if revision and model.revision and revision != model.revision:

@@ -9,6 +9,7 @@ http            Request, Response, Route: what all handlers speak
 cluster/        the manager: models (state and rules), scheduler, processes, responses, urls, exceptions, ...
 hub/, vllm/     the other two stand-ins
 faults          what goes wrong on the wire when a test orders it; `cluster.faults`: inside the cluster
+app_proxy       a session's port behind a URL and a cookie, for clusters that have such a thing
 standin         cluster, Hub and faults together; server and mount put it where clients find it
 control         /_emulator/...: faults, log and sessions for another process
 """

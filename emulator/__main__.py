@@ -18,6 +18,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--load-seconds", type=float, help="how long vLLM loads a model")
     parser.add_argument("--start-seconds", type=float, default=0.3, help="PENDING to RUNNING (%(default)s)")
     parser.add_argument("--gpu-slot", choices=("cuda.device", "cuda.shares"), default="cuda.device")
+    parser.add_argument("--app-proxy", action="store_true", help="the cluster has an app-proxy")
     parser.add_argument("--state-file", type=Path, help="JSON with pid and endpoints, there while it runs")
     parser.add_argument("--log", type=Path, help="one line a request; standard error gets failures only")
     return parser.parse_args()
@@ -34,6 +35,7 @@ def main() -> None:
         load_seconds=asked.load_seconds,
         start_seconds=asked.start_seconds,
         gpu_slot=asked.gpu_slot,
+        app_proxy=asked.app_proxy,
         port=asked.port,
         hub_port=asked.hub_port,
     ) as emu:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from emulator.app_proxy import AppProxy
 from emulator.cluster.models import Session
 from emulator.cluster.responses import Events, Tunnel
 from emulator.faults import Cut
@@ -23,7 +24,10 @@ CHUNK = 64 * 1024  # bytes
 
 
 class Emulator(StandIn):
-    """`with Emulator() as emu:` manager at `emu.endpoint`, Hub at `emu.hub_endpoint`. Port 0: a free one."""
+    """`with Emulator() as emu:` manager at `emu.endpoint`, Hub at `emu.hub_endpoint`. Port 0: a free one.
+
+    `app_proxy`: the cluster has one, at an address that only its answers tell.
+    """
 
     def __init__(
         self,
@@ -31,6 +35,7 @@ class Emulator(StandIn):
         load_seconds: float | None = None,
         start_seconds: float = 0.3,
         gpu_slot: str = "cuda.device",
+        app_proxy: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
         hub_port: int = 0,
@@ -39,6 +44,9 @@ class Emulator(StandIn):
         super().__init__(load_seconds=load_seconds, start_seconds=start_seconds, gpu_slot=gpu_slot)
         self.endpoint, self.hub_endpoint = (f"http://{host}:{s.getsockname()[1]}" for s in sockets)
         self.cluster.settings.hub_endpoint = self.hub_endpoint
+        self._app_proxy = (AppProxy(self.cluster, host), _listen(host, 0)) if app_proxy else None
+        if self._app_proxy:
+            self.cluster.settings.app_proxy = f"http://{host}:{self._app_proxy[1].getsockname()[1]}"
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         ready = threading.Event()
@@ -77,8 +85,12 @@ class Emulator(StandIn):
                 await runner.setup()
                 await web.SockSite(runner, sock).start()
                 runners.append(runner)
+            if self._app_proxy:
+                await self._app_proxy[0].start(self._app_proxy[1])
             ready.set()
             await self._stop.wait()
+            if self._app_proxy:
+                await self._app_proxy[0].close()
             for runner in runners:
                 await runner.cleanup()
 

@@ -36,26 +36,30 @@ class LocalStackError(Exception):
 
 @dataclass
 class Emulator:
-    """The one emulator of a clone; `started` is its process if this program has started it."""
+    """The one emulator of a clone, or another one under a `name` of its own.
+
+    `started` is its process if this program has started it.
+    """
 
     stack: LocalStack
+    name: str = "emulator"
     started: subprocess.Popen[bytes] | None = None
 
     @property
     def pid_file(self) -> Path:
-        return self.stack.folder / "emulator.pid"
+        return self.stack.folder / f"{self.name}.pid"
 
     @property
     def log(self) -> Path:
-        return self.stack.folder / "emulator.log"
+        return self.stack.folder / f"{self.name}.log"
 
     @property
     def output(self) -> Path:
-        return self.stack.folder / "emulator.out"
+        return self.stack.folder / f"{self.name}.out"
 
     @property
     def mark(self) -> str:
-        return str(self.stack.root)
+        return str(self.stack.root) + ("" if self.name == "emulator" else f":{self.name}")
 
     def process(self) -> psutil.Process | None:
         """The running emulator.  The pid file has its start time, too: pids are used again."""

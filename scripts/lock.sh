@@ -16,3 +16,7 @@ lock() { # lock NAME [OPTION ...]
 lock requirements "$@"
 lock requirements-dev -c requirements.txt "$@"
 lock tests/cluster/requirements "$@"
+# Real vLLM runs on Linux only, and what it would ask for on all systems together can't be had.
+uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header \
+  --no-annotate --no-emit-index-url --no-emit-find-links --override tests/vllm/overrides.txt "$@" \
+  tests/vllm/requirements.in -o tests/vllm/requirements.txt

@@ -125,7 +125,7 @@ def create(cluster: Cluster, user: User, body: Any) -> tuple[Session, bool, str]
         command=asked.startup_command,
         environ=config.environ or {},
         ports=tuple(config.preopen_ports or ()),
-        mounts=tuple(config.mounts or ()),
+        mounts={name: (config.mount_map or {}).get(name) or name for name in config.mounts or ()},
         tag=asked.tag,
         priority=asked.priority,
         bootstrap_script=asked.bootstrap_script,
@@ -235,9 +235,11 @@ def _check_rest(user: User, image: Image, asked: CreateFromParamsRequest, config
     if config.attach_network is not None or len(asked.tag or "") > MAX_TAG:
         raise errors.InternalError
     own = [port for _, _, port in image.service_ports]
-    for kind, taken in (("reserved ports", list(RESERVED_PORTS)), ("service ports", own)):
+    reserved = f"reserved ports ({list(RESERVED_PORTS)})"
+    declared = "ports declared by the image's service metadata"
+    for kind, taken in ((reserved, RESERVED_PORTS), (declared, own)):
         if clash := [port for port in config.preopen_ports or () if port in taken]:
-            raise errors.InvalidParameters(f"kernel_specs[0] preopen_ports {clash} collide with {kind} ({taken}).")
+            raise errors.InvalidParameters(f"kernel_specs[0] preopen_ports {clash} collide with {kind}.")
 
 
 def _with_minimum(cluster: Cluster, image: Image, slots: dict[str, Decimal], shmem: int) -> dict[str, Decimal]:

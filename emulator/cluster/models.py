@@ -72,7 +72,7 @@ class Session:
     command: str | None
     environ: Mapping[str, str] = field(repr=False)
     ports: tuple[int, ...]
-    mounts: tuple[str, ...]
+    mounts: Mapping[str, str]  # folder -> its path in the session
     tag: str | None
     priority: int
     bootstrap_script: str | None
@@ -121,6 +121,7 @@ class ClusterFaults:
     agent_timeout: float = 0.0  # seconds a call to a lost agent takes to find that out
     no_agent: bool = False  # everything stays PENDING
     create_fail: bool = False  # CREATING, TERMINATING, TERMINATED; the kernel says failed-to-create
+    cancel_lost: bool = False  # a PENDING session that is destroyed is CANCELLED, then SCHEDULED all the same
     pull_fail: str = ""  # CANCELLED in PREPARING; the kernel says why
     clock_skew: float = 0.0  # seconds the manager's clock is ahead
     stuck_status: str = ""
@@ -140,6 +141,7 @@ class Settings:
     kill_grace: float = 5.0
     load_seconds: float | None = None  # how long the vLLM stand-in loads; None: its own default
     hub_endpoint: str = ""
+    app_proxy: str = ""  # its address, for clients; "": the cluster has none
     vfolders: tuple[str, ...] = ("llm-model", "hf-cache")
 
     @property
@@ -158,6 +160,7 @@ class Cluster:
         self.faults = ClusterFaults()
         self.writes = 0
         self.requests: list[tuple[str, str, int]] = []
+        self.app_tokens: dict[str, int] = {}  # what start-service hands out -> the loopback port it is good for
         self.changed = threading.Condition(threading.RLock())
         self.processes = Processes()
         self.closed = False
@@ -248,6 +251,8 @@ class Cluster:
                 session.status_info = session.kernel_status_info = reason
                 self.move(session, "CANCELLED")
                 self.publish(session, "session_cancelled", reason)
+                if self.faults.cancel_lost:
+                    self._come_back(session)
                 return "cancelled"
             session.due = 0.0
             if not again:
@@ -255,6 +260,18 @@ class Cluster:
             if forced and (self.faults.agent_lost or self.faults.stuck_status == session.status):
                 self.finish(session)  # for the manager it is over; a lost agent would find its process later
             return None if again else "terminated"
+
+    def _come_back(self, session: Session) -> None:
+        """The scheduler had taken the session when it was cancelled, and writes its own status last."""
+
+        def write() -> None:
+            with self.changed:
+                session.scheduled, session.terminated_at = True, None
+                self.move(session, "SCHEDULED")
+
+        timer = threading.Timer(self.settings.tick * 2, write)
+        timer.daemon = True
+        timer.start()
 
     def begin_end(self, session: Session, reason: str | None, kernel_reason: str | None = None) -> None:
         session.status_info, session.kernel_status_info = reason, kernel_reason or reason

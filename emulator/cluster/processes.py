@@ -50,11 +50,18 @@ class Processes:
         raise RuntimeError("no free port")
 
     def start(
-        self, session_id: str, command: str, environ: Mapping[str, str], on_end: Callable[[], None]
+        self,
+        session_id: str,
+        command: str,
+        environ: Mapping[str, str],
+        mounts: Mapping[str, str],
+        on_end: Callable[[], None],
     ) -> "SessionProcess":
         """Run the command by /bin/sh with just this environment and what every session has."""
         home = self.folder / session_id
         home.mkdir()
+        for name, path in mounts.items():
+            self._mount(name, path, home)
         full = {
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "HOME": str(home),
@@ -66,6 +73,19 @@ class Processes:
             MARK: self.id,
         }
         return SessionProcess(command, full, home, on_end)
+
+    def _mount(self, name: str, path: str, home: Path) -> None:
+        """A folder of all sessions, where this one asked for it: below $HOME, which is /home/work on a real cluster.
+
+        One that is to be elsewhere isn't there: that would be the machine's own files.
+        """
+        target = (home / path.removeprefix("/home/work/")).resolve()
+        if not target.is_relative_to(home) or target == home:
+            return
+        source = self.folder / "folders" / name
+        source.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source)
 
     def close(self, processes: list["SessionProcess"]) -> None:
         """End all of them (half a second to end by themselves) and remove their folders."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pydantic import BaseModel, Field
 
@@ -55,8 +55,10 @@ class Call:
 
     def session_by_id(self) -> Session:
         """The one whose UUID the path has (v2)."""
-        asked = creation.parse(SessionIdPathParam, {"session_id": self.request.params["session"]})
-        return self.cluster.by_id(self.user, str(asked.session_id))
+        return self.cluster.by_id(self.user, str(self.asked_id()))
+
+    def asked_id(self) -> UUID:
+        return creation.parse(SessionIdPathParam, {"session_id": self.request.params["session"]}).session_id
 
 
 class SessionIdPathParam(BaseModel):
@@ -296,20 +298,27 @@ def tcpproxy(call: Call) -> Response:
 
 
 def start_service(call: Call) -> Response:
-    """There is no app-proxy here, as in a cluster without one."""
-    return _start_service(call, call.session())
+    return _start_service(call, call.request.params["session"])
 
 
 def v2_start_service(call: Call) -> Response:
-    return _start_service(call, call.session_by_id())
+    return _start_service(call, str(call.asked_id()))
 
 
-def _start_service(call: Call, session: Session) -> Response:
+def _start_service(call: Call, ref: str) -> Response:
+    """By id any member of the project may, for another right is asked than for all else."""
+    owner = call.cluster.sessions[ref].user if ref in call.cluster.sessions else call.user
+    session = call.cluster.find(owner, ref, permission="CREATE: 4")
     body = call.body()
     app = creation.parse(StreamProxyRequest, {"app": body.get("service"), **body}).app
-    if session.host_port(app) is None:
+    port = session.host_port(app)
+    if port is None:
         raise errors.AppNotFound(f"{session.name}:{app}")
-    raise errors.AppProxyUnavailable
+    if not call.cluster.settings.app_proxy:
+        raise errors.AppProxyUnavailable
+    token = str(uuid4())
+    call.cluster.app_tokens[token] = port
+    return json_response({"token": token, "wsproxy_addr": call.cluster.settings.app_proxy})
 
 
 def events(call: Call) -> Response:

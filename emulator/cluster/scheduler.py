@@ -147,7 +147,7 @@ class Scheduler(threading.Thread):
         session.kernel_status_info = ""
         if session.type == "batch" and session.command:
             environ = environment(self._cluster, session)
-            session.process = processes.start(session.id, session.command, environ, self._notify)
+            session.process = processes.start(session.id, session.command, environ, session.mounts, self._notify)
 
     def _notify(self) -> None:
         with self._cluster.changed:

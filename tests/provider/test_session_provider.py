@@ -134,6 +134,15 @@ def test_a_create_whose_answer_is_lost_is_found(action: str, provider: ProviderP
     assert ids(emulator) == {id_}
 
 
+def test_a_create_whose_answer_is_lost_with_the_manager_is_found_when_it_is_back(
+    provider: ProviderProcess, emulator: Emulator
+) -> None:
+    emulator.faults.add(method="POST", path=r"^/session$", when="after", action="reset")
+    emulator.faults.add(method="POST", path=r"^/v2/sessions/my/search$", action="reset", times=9, skip=1)
+    id_, _ = provider.create(INPUTS)
+    assert ids(emulator) == {id_}
+
+
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_create_that_never_reached_the_cluster_fails_and_leaves_nothing(
     status: int, provider: ProviderProcess, emulator: Emulator

@@ -32,7 +32,7 @@ def asked(name: str) -> dict[str, str]:
     return {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in pins}
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev", "tests/cluster/requirements"])
 def test_every_pin_is_locked(name: str) -> None:
     assert asked(f"{name}.in").items() <= locked(f"{name}.txt").items()
 

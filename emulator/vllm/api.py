@@ -24,9 +24,15 @@ _NO_TEMPLATE = (
     "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat "
     "template if the tokenizer does not define one."
 )
+_NO_STREAM = "Stream options can only be defined when `stream=True`. (parameter=stream_options)"
 _DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 _DEAD_SECONDS = 1.0  # /health says 503 so long before the process ends
 _DEFAULT_COMPLETION_TOKENS = 16
+# Keys that a client of OpenAI's doesn't ask for; always there, and null without the options that fill them.
+_OF_AN_ANSWER = {"service_tier": None, "kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
+_OF_A_CHAT = {"prompt_logprobs": None, "prompt_token_ids": None, "prompt_text": None}
+_MIDDLE = {"token_ids": None}
+_LAST = {"stop_reason": None, "token_ids": None}
 # One token: up to six letters with the blank before them, a sign, or a lone blank.
 _TOKEN = re.compile(r"\s?\w{1,6}|\s?[^\w\s]|\s")
 
@@ -44,6 +50,13 @@ def bad_request(message: str, param: str | None = None) -> ApiError:
     return ApiError(400, "BadRequestError", message, param)
 
 
+def invalid(type_: str, where: str, message: str, given: Any, **more: Any) -> ApiError:
+    """A body that isn't what the route takes, in the words of the framework."""
+    shown = f"<{type(given).__name__} of {len(given)} items>" if isinstance(given, dict | list) else given
+    error = {"type": type_, "loc": where, "msg": message, "input": shown, **more}
+    return ApiError(400, "Bad Request", f"1 validation error:\n  {error}", where)
+
+
 class Reply(NamedTuple):
     """What the model says to one prompt."""
 
@@ -58,6 +71,7 @@ class Reply(NamedTuple):
             "total_tokens": self.prompt_tokens + completion,
             "completion_tokens": completion,
             "prompt_tokens_details": None,
+            "completion_tokens_details": None,
         }
 
 
@@ -77,6 +91,7 @@ class Api:
         self._chat_template = args.chat_template or chat_template
         self.names: list[str] = [faults.serves] if faults.serves else args.served_model_name or [args.model]
         self.version: str = args.version
+        self._fingerprint = {"system_fingerprint": f"vllm-{args.version}-{uuid.uuid4().hex[:8]}"}
         self._created = int(time.time())
         self._words: dict[int, str] = {}
         self.counters = Counters(args, sizes, self.names[0])
@@ -93,7 +108,7 @@ class Api:
 
     def _model(self, name: str) -> Body:
         permission = {
-            "id": f"modelperm-{uuid.uuid5(uuid.NAMESPACE_URL, name).hex}",
+            "id": f"modelperm-{uuid.uuid5(uuid.NAMESPACE_URL, name).hex[:16]}",
             "object": "model_permission",
             "created": self._created,
             "allow_create_engine": False,
@@ -157,16 +172,19 @@ class Api:
                 "logprobs": None,
                 "finish_reason": reason,
                 "stop_reason": None,
+                "prompt_token_ids": None,
+                "token_ids": None,
             }
 
         if body.get("stream"):
             chunks = (
-                head | {"choices": [choice(index, piece, reason)], "usage": None}
+                head | {"choices": [choice(index, piece, reason)]}
                 for index, reply in enumerate(replies)
                 for piece, reason in _ends(reply)
             )
             return self._streamed(body, head, chunks, replies)
-        choices = [choice(n, "".join(reply.pieces), reply.finish_reason) for n, reply in enumerate(replies)]
+        whole = {"prompt_logprobs": None, "routed_experts": None}
+        choices = [choice(n, "".join(reply.pieces), reply.finish_reason) | whole for n, reply in enumerate(replies)]
         return self._answered(head | {"choices": choices}, replies)
 
     def chat(self, body: Body) -> Body | Iterator[Body]:
@@ -179,22 +197,27 @@ class Api:
         reply = self._reply(body, prompt, said, limit, limit_name)
         if body.get("stream"):
             head = self._head(body, "chatcmpl", "chat.completion.chunk")
-            deltas: list[tuple[Body, str | None]] = [({"role": "assistant", "content": ""}, None)]
-            deltas += [({"content": piece}, reason) for piece, reason in _ends(reply)]
-            chunks = (
-                head | {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]}
-                for delta, reason in deltas
+            chunks = itertools.chain(
+                [head | _chunk({"role": "assistant", "content": ""}) | {"prompt_token_ids": None, "prompt_text": None}],
+                (
+                    head | _chunk({"content": piece}, reason, **_LAST if reason else _MIDDLE)
+                    for piece, reason in _ends(reply)
+                ),
             )
             return self._streamed(body, head, chunks, [reply])
         message: Body = {
             "role": "assistant",
             "content": "".join(reply.pieces),
             "refusal": None,
-            "tool_calls": [],
+            "annotations": None,
+            "audio": None,
+            "function_call": None,
+            "reasoning": None,
         }
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}
         head = self._head(body, "chatcmpl", "chat.completion")
-        return self._answered(head | {"choices": [choice | {"stop_reason": None}]}, [reply])
+        choice |= {"stop_reason": None, "token_ids": None, "routed_experts": None}
+        return self._answered(head | {"choices": [choice]}, [reply]) | _OF_A_CHAT
 
     def invoke(self, body: Body) -> Body | Iterator[Body]:
         """POST /invocations: the same inference, told apart by what the body holds."""
@@ -209,41 +232,46 @@ class Api:
     def _chat_prompt(self, body: Body) -> str:
         messages = _required(body, "messages")
         if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-            raise bad_request("Input should be a valid list of messages", "messages")
+            raise invalid("list_type", "body.messages", "Input should be a valid list", messages)
         if not messages:
-            raise bad_request("At least one message is required", "messages")
+            raise bad_request("Cannot apply chat template to an empty conversation. Provide at least one message.")
         if self._chat_template is None:
             raise bad_request(_NO_TEMPLATE)
         return "".join(f"{message.get('role')}: {_content(message)}\n" for message in messages)
 
-    def _reply(self, body: Body, prompt: str, said: str, limit: int | None, limit_name: str) -> Reply:
+    def _reply(self, body: Body, prompt: str, said: str, limit: Any, limit_name: str) -> Reply:
         pieces, longest = _pieces(prompt), self._sizes.max_model_len
         self._ids(pieces)
         if body.get("stream_options") and not body.get("stream"):
-            raise bad_request("Stream options can only be defined when `stream=True`.", "stream_options")
+            raise bad_request(_NO_STREAM, "stream_options")
+        if isinstance(limit, str):
+            text = "Input should be a valid integer, unable to parse string as an integer"
+            raise invalid("int_parsing", f"body.{limit_name}", text, limit)
         if limit is not None and (not isinstance(limit, int) or limit < 1):
-            raise bad_request(f"{limit_name} must be at least 1, got {limit}.", limit_name)
+            text = f"{limit_name} must be at least 1, got {limit}."
+            raise bad_request(f"{text} (parameter={limit_name}, value={limit})", limit_name)
         if limit is not None and limit > longest:
-            text = f"{limit_name}={limit} cannot be greater than max_model_len=max_total_tokens={longest}."
-            raise bad_request(f"{text} Please request fewer output tokens.", limit_name)
+            text = f"{limit_name}={limit} cannot be greater than max_model_len={longest}."
+            text = f"{text} Please request fewer output tokens. (parameter={limit_name}, value={limit})"
+            raise bad_request(text, limit_name)
         room = longest - len(pieces)
-        if room < (limit or 1):
-            wanted = limit or 1
+        if room < 1:
+            seen = min(len(pieces), longest + 1)  # the real one stops counting there
             text = (
-                f"This model's maximum context length is {longest} tokens. However, you requested {wanted} "
-                f"output tokens and your prompt contains at least {len(pieces)} input tokens, for a total of "
-                f"at least {len(pieces) + wanted} tokens. Please reduce the length of the input prompt or "
-                "the number of requested output tokens."
+                f"This model's maximum context length is {longest} tokens. However, your prompt contains at least "
+                f"{seen} input tokens, which exceeds this limit even without any output tokens. Please reduce the "
+                f"length of the input prompt. (parameter=input_tokens, value={seen})"
             )
             raise bad_request(text, "input_tokens")
+        limit = min(limit or room, room)  # what is asked for is cut to what there is room for
         words: Iterator[str] = iter(_pieces(said))
         if body.get("ignore_eos"):
             words = itertools.cycle(_pieces(said))
         # One word more than allowed tells a reply that was cut from one that ended.
-        taken = list(itertools.islice(words, (limit or room) + 1))
-        cut = len(taken) > (limit or room)
+        taken = list(itertools.islice(words, limit + 1))
+        cut = len(taken) > limit
         self._die_if_broken()
-        return Reply(len(pieces), taken[: limit or room], "length" if cut else "stop")
+        return Reply(len(pieces), taken[:limit], "length" if cut else "stop")
 
     def _die_if_broken(self) -> None:
         if not (self._faults.broken_engine or self.dead):
@@ -257,7 +285,7 @@ class Api:
     def _head(self, body: Body, prefix: str, object_: str) -> Body:
         name = body.get("model") or self.names[0]
         return {
-            "id": f"{prefix}-{uuid.uuid4().hex}",
+            "id": f"{prefix}-{uuid.uuid4().hex[:16]}",
             "object": object_,
             "created": int(time.time()),
             "model": name,
@@ -270,18 +298,23 @@ class Api:
             time.sleep(self._faults.slow_seconds)
         finally:
             self.counters.end(usage, _reasons(replies), self._faults.slow_seconds)
-        return answer | {"usage": usage, "system_fingerprint": None, "service_tier": None}
+        return answer | {"usage": usage, **self._fingerprint} | _OF_AN_ANSWER
 
     def _streamed(self, body: Body, head: Body, chunks: Iterator[Body], replies: list[Reply]) -> Iterator[Body]:
         usage = _total(replies)
         pause = self._faults.slow_seconds / max(1, usage["completion_tokens"])
         self.counters.begin(usage)
         try:
+            # The last chunk has the fingerprint: the one with the usage, else the one with the last piece.
+            with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+            missing = len(replies)
             for chunk in chunks:
-                yield chunk
+                missing -= chunk["choices"][0]["finish_reason"] is not None
+                yield chunk if missing or with_usage else chunk | self._fingerprint
                 time.sleep(pause)
-            if (body.get("stream_options") or {}).get("include_usage"):
-                yield head | {"choices": [], "usage": usage}
+            if with_usage:
+                told = {name: number for name, number in usage.items() if number is not None}
+                yield head | {"choices": [], "usage": told, **self._fingerprint}
         finally:
             self.counters.end(usage, _reasons(replies), pause)
 
@@ -294,6 +327,11 @@ def _ends(reply: Reply) -> Iterator[tuple[str, str | None]]:
     """Each piece with the finish reason that goes with it: None but for the last."""
     last = len(reply.pieces) - 1
     return ((piece, reply.finish_reason if n == last else None) for n, piece in enumerate(reply.pieces))
+
+
+def _chunk(delta: Body, reason: str | None = None, **more: Any) -> Body:
+    """The one choice of a chat's event."""
+    return {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason, **more}]}
 
 
 def _reasons(replies: list[Reply]) -> list[str]:
@@ -309,15 +347,14 @@ def _total(replies: list[Reply]) -> Body:
 
 def _required(body: Body, name: str) -> Any:
     if body.get(name) is None:
-        error = {"type": "missing", "loc": ("body", name), "msg": "Field required", "input": body}
-        raise ApiError(400, "Bad Request", str([error]))
+        raise invalid("missing", f"body.{name}", "Field required", body)
     return body[name]
 
 
 def _prompts(prompt: Any, words: dict[int, str]) -> list[str]:
     """The prompts of a completion: a text, texts, token ids, or lists of token ids."""
     if not prompt:
-        raise bad_request("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
+        raise bad_request("Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)", "prompt")
     if isinstance(prompt, str):
         return [prompt]
     if all(isinstance(item, int) for item in prompt):

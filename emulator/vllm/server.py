@@ -12,7 +12,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-from emulator.vllm.api import Api, ApiError, Body
+from emulator.vllm.api import Api, ApiError, Body, invalid
 from emulator.vllm.journal import API, Refusal, raw
 
 _JSON = "application/json"
@@ -181,19 +181,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self, content: bytes) -> Body:
         if self.headers.get("Content-Type", "").split(";")[0].strip().lower() != _JSON:
-            raise ApiError(400, "Bad Request", "['Unsupported Media Type: Only \\'application/json\\' is allowed']")
+            text = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
+            raise ApiError(400, "Bad Request", text)
         try:
             body = json.loads(content)
-        except ValueError as error:
-            reason = {
-                "type": "json_invalid",
-                "loc": ("body", 0),
-                "msg": "JSON decode error",
-                "ctx": str(error),
-            }
-            raise ApiError(400, "Bad Request", str([reason])) from error
+        except json.JSONDecodeError as error:
+            more = {"ctx": {"error": error.msg}}
+            raise invalid("json_invalid", f"body.{error.pos}", "JSON decode error", {}, **more) from error
         if not isinstance(body, dict):
-            raise ApiError(400, "Bad Request", "Input should be a valid dictionary")
+            text = "Input should be a valid dictionary or object to extract fields from"
+            raise invalid("model_attributes_type", "body", text, body)
         return body
 
     def _send(self, answer: Answer) -> None:
@@ -201,6 +198,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.body)))
         if answer.content_type:
             self.send_header("Content-Type", answer.content_type)
+        if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", ", ".join(m for m, path in _ROUTES if path == self.path.split("?")[0]))
+        if answer.status != HTTPStatus.UNAUTHORIZED:
+            self.send_header("Vary", "Origin")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)
@@ -208,6 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_events(self, events: Iterator[Body]) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Vary", "Origin")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         try:

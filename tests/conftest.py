@@ -8,6 +8,10 @@ import pytest
 
 from emulator import Emulator
 
+from .conformance.counting import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
+
 ADMIN = ("AKIABAIADMINAAAAAAAA", "admin-secret-key-000000000000000000000000")
 LIMITED = ("AKIABAIUSERAAAAAAAAA", "user-secret-key-0000000000000000000000000")
 

@@ -247,20 +247,21 @@ def check_presets(call: Call) -> Response:
         raise errors.ProjectNameNotFound(f"Project not found (name: {group})")
     cluster, policy = call.cluster, call.user.policy
     names = list(dict.fromkeys([*cluster.settings.capacity, "cuda.device", "cuda.shares"]))
-    using, total = cluster.usage(call.user), cluster.usage()
     zero, endless = Decimal(0), Decimal("Infinity")
+    using, total = ({s: shapes.exact(n) for s, n in cluster.usage(who).items() if n} for who in (call.user, None))
     limits = {s: policy.slots.get(s, zero if policy.slots else endless) for s in names}
     remaining = {s: limits[s] - using.get(s, zero) for s in names}
-    free = {s: cluster.settings.capacity.get(s, zero) - total.get(s, zero) for s in names}
-    here = shapes.plain_slots({s: min(free[s], remaining[s]) for s in names})
-    mine = shapes.plain_slots({s: using.get(s, zero) for s in names})
+    capacity = {s: shapes.exact(n) for s, n in cluster.settings.capacity.items()}
+    free = {s: capacity.get(s, zero) - total.get(s, zero) for s in names}
+    here = shapes.written_slots({s: min(free[s], remaining[s]) for s in names})
+    mine = shapes.written_slots({s: using.get(s, zero) for s in names})
     unknown = dict.fromkeys(names, "NaN")
     return json_response(
         {
             "presets": [],
-            "keypair_limits": shapes.plain_slots(limits),
-            "keypair_using": mine,
-            "keypair_remaining": shapes.plain_slots(remaining),
+            "keypair_limits": shapes.written_slots(limits),
+            "keypair_using": {s: mine[s] for s in using or names},
+            "keypair_remaining": shapes.written_slots(remaining),
             "group_limits": unknown,
             "group_using": unknown,
             "group_remaining": unknown,

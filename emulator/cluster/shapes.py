@@ -9,8 +9,18 @@ from emulator.cluster.models import AGENT_ID, PROJECT_ID, Cluster, Session, Slot
 
 
 def plain_slots(slots: Slots) -> dict[str, str]:
-    """As GraphQL and check-presets write them."""
+    """As GraphQL writes them."""
     return {slot: f"{amount.normalize():f}" for slot, amount in slots.items()}
+
+
+def written_slots(slots: Slots) -> dict[str, str]:
+    """As check-presets writes them: with the digits that they have."""
+    return {slot: f"{amount:f}" for slot, amount in slots.items()}
+
+
+def exact(amount: Decimal) -> Decimal:
+    """With the six digits that the database keeps."""
+    return amount.quantize(Decimal("1.000000"))
 
 
 def v2_node(session: Session) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from .beds import Bed
+from .beds import A_MOMENT, Bed
 from .raw import Keys, signed
 
-# What is told of a session whose command exits with 3, after a moment: sooner, that is told before session_started.
+# What is told of a session whose command exits with 3.
 ORDER = [
     "session_pending",
     "session_scheduled",
@@ -62,7 +62,7 @@ async def listening(bed: Bed, who: Keys, query: str = "scope=*") -> AsyncIterato
 
 async def test_the_steps_of_a_session(bed: Bed) -> None:
     async with listening(bed, bed.admin) as events:
-        made = await bed.create("walk", startupCommand="sleep 2; exit 3")
+        made = await bed.create("walk", startupCommand=A_MOMENT + "exit 3")
         told = []
         async for event in events:
             if event.data.get("sessionId") != made.id:
@@ -81,7 +81,7 @@ async def test_the_steps_of_a_session(bed: Bed) -> None:
 
 async def test_a_users_stream_has_nothing_of_others(bed: Bed) -> None:
     async with listening(bed, bed.limited) as theirs, listening(bed, bed.admin) as events:
-        made = await bed.create("mine", startupCommand="exit 0")
+        made = await bed.create("mine", startupCommand=A_MOMENT + "exit 0")
         async for event in events:
             if event.data.get("sessionId") == made.id and event.name == "session_terminated":
                 break

@@ -139,8 +139,12 @@ async def test_what_is_left_of_a_quota(bed: Bed) -> None:
     async with bed.api(bed.limited) as api:
         await bed.started(api, "one", resources={**SMALL, "cuda.device": "1"})
         after = await left()
-    assert (after["cpu"], after["cuda.device"]) == ("1", "0")
-    assert int(before["mem"]) - int(after["mem"]) == 256 * 1024**2
+    assert after == {
+        "cpu": "1.000000",
+        "mem": f"{int(before['mem']) - 256 * 1024**2}.000000",
+        "cuda.device": "0.000000",
+        "cuda.shares": "0",
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from backendai import sessions
 
-from .beds import STARTING, Bed, Place, until
+from .beds import A_MOMENT, STARTING, Bed, Place, until
 
 
 class Case(NamedTuple):
@@ -27,7 +27,7 @@ CASES = {
     "killed": Case("echo soon; kill -9 $$", "FAILURE", "task-failed", "soon\n"),
     "output held": Case("(sleep 1; echo late) & exit 0", "SUCCESS", "task-finished", "late\n"),
     "silent": Case("true", "SUCCESS", "task-finished", ""),
-    "too long": Case("echo begun; sleep 600", "FAILURE", "task-timeout", "begun\n", {"batch_timeout": "1s"}),
+    "too long": Case("echo begun; sleep 600", "FAILURE", "task-timeout", "begun\n", {"batch_timeout": "3s"}),
 }
 
 
@@ -51,7 +51,7 @@ async def ended(bed: Bed, kept: dict[str, Ended]) -> dict[str, Ended]:
         return kept
     ids = {}
     for label, case in CASES.items():
-        made = await bed.create(label.replace(" ", "-"), startupCommand=case.command, **case.more)
+        made = await bed.create(label.replace(" ", "-"), startupCommand=A_MOMENT + case.command, **case.more)
         ids[label] = made.id
     async with bed.api() as api:
         for label, session_id in ids.items():

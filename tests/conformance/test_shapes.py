@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from ai.backend.common.dto.manager.v2.session.response import SessionNode
 
-from .beds import Bed
+from .beds import A_MOMENT, Bed
 from .serving import ENVIRON, FOLDER, FOLDER_PATH, RESOURCES, TAG, Serving
 
 SLOTS = {"cpu": 2, "mem": 512 * 1024**2, "cuda.device": 1}
@@ -109,7 +109,7 @@ async def test_a_folder_is_where_it_was_asked_for(bed: Bed) -> None:
         ended = await bed.ran(api, "reads", f"cat {path}/{mark}; rm {path}/{mark}", mounts=mounts)
         assert ended.result == "SUCCESS"
         assert await bed.logged(api, ended.id, mark) == f"{mark}\n"
-        unnamed = await bed.create("by-name", startupCommand=f"cd $HOME/{FOLDER}", mounts=[FOLDER])
+        unnamed = await bed.create("by-name", startupCommand=f"{A_MOMENT}cd $HOME/{FOLDER}", mounts=[FOLDER])
         assert (await bed.ended(api, unnamed.id)).result == "SUCCESS"
 
 

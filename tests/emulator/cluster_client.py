@@ -46,6 +46,7 @@ class Client:
             "scalingGroup": "default",
             "preopen_ports": [8000],
             "mounts": [],
+            "mount_map": {},
             "attach_network": None,
         }
         config |= {key: changes.pop(key) for key in list(changes) if key in config}

@@ -93,7 +93,7 @@ async def test_the_checks_before_a_create(emulator: Emulator) -> None:
         await client.started(resources={"cpu": "1", "mem": "200m"})
         presets = await client.call("POST", "/resource/check-presets", {"group": "default"})
         assert presets["keypair_remaining"] | {"mem": ""} == {
-            "cpu": "1",
+            "cpu": "1.000000",
             "mem": "",
             "cuda.device": "1",
             "cuda.shares": "0",

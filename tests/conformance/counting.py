@@ -34,7 +34,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for name, value in report.user_properties
         if name == PROPERTY
     )
-    skipped = {report.longrepr[2] for report in reports if report.skipped and isinstance(report.longrepr, tuple)}
+    skipped = {
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in reports
+        if report.skipped and isinstance(report.longrepr, tuple)
+    }
     line = "conformance: " + ", ".join(f"{ran[bed] or 'NONE'} on the {bed}" for bed in BEDS)
     complete = all(ran[bed] for bed in BEDS) and not skipped
     terminalreporter.write_line("; ".join([line, *sorted(skipped)]), bold=True, green=complete, red=not complete)

@@ -80,6 +80,11 @@ def test_a_hub_url_is_a_repository_and_a_revision() -> None:
     assert (model.inputs["model"], model.inputs["revision"]) == ("acme/m", "v1")
 
 
+def test_a_folder_in_the_session_is_taken_as_it_is() -> None:
+    (model,) = resolved({"name": "m", "model": "/home/work/models/tiny", "served_model_name": "tiny"})
+    assert (model.inputs["model"], model.inputs["served_model_name"]) == ("/home/work/models/tiny", "tiny")
+
+
 @pytest.mark.parametrize(
     ("environ", "said", "token"),
     [

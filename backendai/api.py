@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ai.backend.client.session import AsyncSession
 
 NO_CONTENT = 204
+_LOADING = threading.Lock()
 _DOWN = "Check BACKEND_ENDPOINT and that the manager runs; `curl {endpoint}/` must answer."
 
 
@@ -28,13 +30,15 @@ def load_sdk() -> None:
     """Import the SDK (about 1.3 s), and stop it from reading `.env` files.
 
     Its config object loads a `.env` from the working folder or any folder above and lets it override the
-    environment, at each construction, whatever arguments it is given.
+    environment, at each construction, whatever arguments it is given.  One thread at a time: of many that import
+    it for the first time at once, some see it half made.
     """
-    import ai.backend.client.config
-    import ai.backend.client.request
-    import ai.backend.client.session
+    with _LOADING:
+        import ai.backend.client.config
+        import ai.backend.client.request
+        import ai.backend.client.session
 
-    ai.backend.client.config.load_dotenv = lambda *_args, **_kwargs: False
+        ai.backend.client.config.load_dotenv = lambda *_args, **_kwargs: False
 
 
 class Api:

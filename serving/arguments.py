@@ -6,6 +6,7 @@ be cut short as long as it is told apart, `--json-flag.key=value` sets one key, 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ _REFUSED = {
     "uds": "the endpoint is a port, not a socket file",
     "headless": "without its API server nothing answers",
     "grpc": "the endpoint speaks HTTP",
+    "grpc_port": "the endpoint is one port, which speaks HTTP",
+    "data_parallel_multi_port_external_lb": "every rank would have a port, and the endpoint is one",
     "config": "a file of settings would hide from the checks what vLLM is started with",
     "help": "vLLM would print its help and end",
     "ssl_keyfile": "the endpoint is plain HTTP inside the cluster's own tunnel",
@@ -48,7 +51,21 @@ _HABITS = {
     "--pp": "--pipeline-parallel-size",
     "--dp": "--data-parallel-size",
 }
-_AT_LEAST_ONE = ("pipeline_parallel_size", "data_parallel_size", "max_num_seqs", "max_num_batched_tokens")
+_AT_LEAST = {
+    "pipeline_parallel_size": 1,
+    "data_parallel_size": 1,
+    "max_num_seqs": 1,
+    "max_num_batched_tokens": 1,
+    "sse_keep_alive_interval": 0,
+}
+# Of these vLLM reads a choice in any case, and with dashes for underscores.
+_LOOSE_CHOICES = ("moe_backend", "linear_backend", "sparse_indexer_topk_backend")
+_LORA_KEYS = ({"name", "path"}, {"base_model_name", "is_3d_lora_weight"})  # needed; possible
+# switch -> what vLLM wants with it, and how to come by that
+_NEEDS = {
+    "enable_auto_tool_choice": ("tool_call_parser", "Add the parser of the model: hermes, …"),
+    "enable_log_outputs": ("enable_log_requests", "Add it, or leave outputs out of the log."),
+}
 _NEAR = 0.88  # likeness from which on an unknown flag of another release is taken for a slip of the pen
 _MOST_LISTED = 6  # flags that a shortened name could mean
 _NEGATIVE_NUMBER = re.compile(r"-\d+$|-\d*\.\d+$")
@@ -91,9 +108,11 @@ class ExtraArgs:
         return next((a for a in reversed(self.arguments) if a.dest == dest), None)
 
     def is_set(self, dest: str) -> bool:
-        """True when the boolean flag ends up switched on."""
+        """True when the switch ends up on, or the flag with a value."""
         argument = self.last(dest)
-        return argument is not None and argument.flag is not None and argument.name != argument.flag.off
+        if argument is None or argument.flag is None or argument.values in (("",), ("None",)):
+            return False
+        return argument.name != argument.flag.off
 
 
 def parse_extra_args(words: Sequence[str], version: str | None) -> ExtraArgs:
@@ -301,13 +320,31 @@ def _type_problems(name: str, flag: Flag, text: str, version: str | None) -> Ite
         yield _problem(f"{name} can't be {shown(text)}.", f"Write {expected(flag.kind)}.")
         return
     # Choices are those of the table's release; another one may have had others.
-    if flag.choices and value is not None and value not in flag.choices and _of_table(version):
+    choice = text.lower().replace("-", "_") if flag.dest in _LOOSE_CHOICES else value
+    if flag.choices and value is not None and choice not in flag.choices and _of_table(version):
         yield _problem(
             f"{name} can't be {shown(text)}.",
             did_you_mean(text, map(str, flag.choices)) or "See vLLM's help.",
         )
-    elif flag.dest in _AT_LEAST_ONE and value < 1:
-        yield _problem(f"{name} can't be {shown(text)}.", "Write 1 or more.")
+    elif (least := _AT_LEAST.get(flag.dest)) is not None and value < least:
+        yield _problem(f"{name} can't be {shown(text)}.", f"Write {least} or more.")
+    elif flag.dest == "lora_modules" and value is not None and not _is_adapter(text, version):
+        cure = """Write NAME=PATH or {"name": "NAME", "path": "PATH", "base_model_name": "MODEL"}."""
+        yield _problem(f"{name} can't be {shown(text)}.", cure)
+
+
+def _is_adapter(text: str, version: str | None) -> bool:
+    """As vLLM's LoRAParserAction: name=path, which a comma makes JSON of."""
+    if "=" in text and "," not in text:
+        return True
+    try:
+        module = json.loads(text)
+    except ValueError:
+        return False
+    needed, possible = _LORA_KEYS
+    if not isinstance(module, dict) or not needed <= module.keys():
+        return False
+    return module.keys() <= needed | possible or not _of_table(version)
 
 
 def _of_table(version: str | None) -> bool:
@@ -315,12 +352,20 @@ def _of_table(version: str | None) -> bool:
 
 
 def _combination_problems(extra: ExtraArgs) -> Iterator[InvalidArgument]:
-    if extra.is_set("enable_auto_tool_choice") and not extra.last("tool_call_parser"):
-        yield _problem("--enable-auto-tool-choice needs --tool-call-parser.", "Add the parser of the model: hermes, …")
+    for switch, (needed, cure) in _NEEDS.items():
+        if extra.is_set(switch) and not extra.is_set(needed):
+            yield _problem(f"{_spelled(switch)} needs {_spelled(needed)}.", cure)
+    if extra.is_set("enable_per_request_metrics") and extra.is_set("disable_log_stats"):
+        what = "--enable-per-request-metrics needs the statistics that --disable-log-stats switches off."
+        yield _problem(what, "Remove one of them.")
     tokens, seqs = _number(extra, "max_num_batched_tokens"), _number(extra, "max_num_seqs")
     if tokens is not None and seqs is not None and 1 <= tokens < seqs:
         what = f"--max-num-batched-tokens ({tokens}) is less than --max-num-seqs ({seqs})."
         yield _problem(what, f"Raise the first to {seqs} or more, or lower the second.")
+
+
+def _spelled(dest: str) -> str:
+    return table().by_dest(dest).name
 
 
 def _number(extra: ExtraArgs, dest: str) -> int | None:

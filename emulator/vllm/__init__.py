@@ -8,6 +8,7 @@ small machine, each has to be up within a quarter of a CPU second.
     checks   what vLLM refuses before it loads, and while it builds the model
     memory   weights and KV cache in GiB, by the basic formula
     engine   one start from flags to "ready": log lines, waiting, faults
+    bodies   request bodies: types, ranges, refusals
     api      request bodies in, answer bodies out: models, completions, tokens
     counters /metrics
     server   sockets: routes, API key, SSE

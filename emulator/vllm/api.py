@@ -1,7 +1,4 @@
-"""Request bodies in, answer bodies out: what the routes of the server say, without sockets.
-
-ApiError        any answer that is an error, in the OpenAI shape
-"""
+"""Request bodies in, answer bodies out: what the routes of the server say, without sockets."""
 
 import argparse
 import itertools
@@ -10,21 +7,20 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from emulator.vllm import bodies
+from emulator.vllm.bodies import ApiError, Body, bad_request, invalid, required
 from emulator.vllm.counters import Counters
 from emulator.vllm.faults import Faults
 from emulator.vllm.journal import ENGINE, leave, log
 from emulator.vllm.memory import Memory
 
-Body = dict[str, Any]
-
 _NO_TEMPLATE = (
     "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat "
     "template if the tokenizer does not define one."
 )
-_NO_STREAM = "Stream options can only be defined when `stream=True`. (parameter=stream_options)"
 _DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 _DEAD_SECONDS = 1.0  # /health says 503 so long before the process ends
 _DEFAULT_COMPLETION_TOKENS = 16
@@ -35,26 +31,6 @@ _MIDDLE = {"token_ids": None}
 _LAST = {"stop_reason": None, "token_ids": None}
 # One token: up to six letters with the blank before them, a sign, or a lone blank.
 _TOKEN = re.compile(r"\s?\w{1,6}|\s?[^\w\s]|\s")
-
-
-class ApiError(Exception):
-    """An answer that is an error: HTTP status, OpenAI error type, the parameter at fault."""
-
-    def __init__(self, status: int, type_: str, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": {"message": message, "type": type_, "param": param, "code": status}}
-
-
-def bad_request(message: str, param: str | None = None) -> ApiError:
-    return ApiError(400, "BadRequestError", message, param)
-
-
-def invalid(type_: str, where: str, message: str, given: Any, **more: Any) -> ApiError:
-    """A body that isn't what the route takes, in the words of the framework."""
-    shown = f"<{type(given).__name__} of {len(given)} items>" if isinstance(given, dict | list) else given
-    error = {"type": type_, "loc": where, "msg": message, "input": shown, **more}
-    return ApiError(400, "Bad Request", f"1 validation error:\n  {error}", where)
 
 
 class Reply(NamedTuple):
@@ -134,8 +110,10 @@ class Api:
 
     def tokenize(self, body: Body) -> Body:
         """POST /tokenize, of a prompt or of messages."""
+        if "messages" not in body and "prompt" not in body:
+            raise invalid(bodies.missing(body, "prompt"), bodies.missing(body, "messages"))
         self._named(body)
-        text = self._chat_prompt(body) if "messages" in body else _required(body, "prompt")
+        text = self._chat_prompt(body) if "messages" in body else required(body, "prompt")
         ids = self._ids(_pieces(text))
         return {
             "count": len(ids),
@@ -147,7 +125,7 @@ class Api:
     def detokenize(self, body: Body) -> Body:
         """POST /detokenize; an id that this process never gave out reads as <id>."""
         self._named(body)
-        return {"prompt": "".join(self._words.get(id_, f"<{id_}>") for id_ in _required(body, "tokens"))}
+        return {"prompt": "".join(self._words.get(id_, f"<{id_}>") for id_ in required(body, "tokens"))}
 
     def _ids(self, pieces: list[str]) -> list[int]:
         ids = [zlib.crc32(piece.encode()) % self._vocab for piece in pieces]
@@ -158,8 +136,10 @@ class Api:
 
     def complete(self, body: Body) -> Body | Iterator[Body]:
         """POST /v1/completions; chunks when the body asks for a stream."""
+        body = bodies.read(body)
+        bodies.check_prompt(body.get("prompt"))
         self._named(body)
-        prompts = _prompts(body.get("prompt"), self._words)
+        prompts = bodies.prompts(body["prompt"], self._words, self._vocab)
         asked = body.get("max_tokens")
         limit = _DEFAULT_COMPLETION_TOKENS if asked is None else asked
         replies = [self._reply(body, prompt, " " + prompt, limit, "max_tokens") for prompt in prompts]
@@ -189,8 +169,14 @@ class Api:
 
     def chat(self, body: Body) -> Body | Iterator[Body]:
         """POST /v1/chat/completions; 400 when neither the repo nor --chat-template has a template."""
+        body = bodies.read(body)
+        bodies.check_messages(required(body, "messages"))
+        bodies.check_tools(body)
         self._named(body)
         prompt = self._chat_prompt(body)
+        bodies.check_tool_choice(
+            body, automatic=self._args.enable_auto_tool_choice, parser=bool(self._args.tool_call_parser)
+        )
         limit_name = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
         limit = body.get(limit_name)
         said = f"You said: {_content(body['messages'][-1])}"
@@ -230,30 +216,17 @@ class Api:
             raise ApiError(404, "NotFoundError", text, "model")
 
     def _chat_prompt(self, body: Body) -> str:
-        messages = _required(body, "messages")
-        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-            raise invalid("list_type", "body.messages", "Input should be a valid list", messages)
+        messages = required(body, "messages")
+        bodies.check_messages(messages)
         if not messages:
             raise bad_request("Cannot apply chat template to an empty conversation. Provide at least one message.")
         if self._chat_template is None:
             raise bad_request(_NO_TEMPLATE)
         return "".join(f"{message.get('role')}: {_content(message)}\n" for message in messages)
 
-    def _reply(self, body: Body, prompt: str, said: str, limit: Any, limit_name: str) -> Reply:
+    def _reply(self, body: Body, prompt: str, said: str, limit: int | None, limit_name: str) -> Reply:
         pieces, longest = _pieces(prompt), self._sizes.max_model_len
         self._ids(pieces)
-        if body.get("stream_options") and not body.get("stream"):
-            raise bad_request(_NO_STREAM, "stream_options")
-        if isinstance(limit, str):
-            text = "Input should be a valid integer, unable to parse string as an integer"
-            raise invalid("int_parsing", f"body.{limit_name}", text, limit)
-        if limit is not None and (not isinstance(limit, int) or limit < 1):
-            text = f"{limit_name} must be at least 1, got {limit}."
-            raise bad_request(f"{text} (parameter={limit_name}, value={limit})", limit_name)
-        if limit is not None and limit > longest:
-            text = f"{limit_name}={limit} cannot be greater than max_model_len={longest}."
-            text = f"{text} Please request fewer output tokens. (parameter={limit_name}, value={limit})"
-            raise bad_request(text, limit_name)
         room = longest - len(pieces)
         if room < 1:
             seen = min(len(pieces), longest + 1)  # the real one stops counting there
@@ -263,6 +236,11 @@ class Api:
                 f"length of the input prompt. (parameter=input_tokens, value={seen})"
             )
             raise bad_request(text, "input_tokens")
+        if limit is not None and limit > longest:
+            text = f"{limit_name}={limit} cannot be greater than max_model_len={longest}."
+            text = f"{text} Please request fewer output tokens. (parameter={limit_name}, value={limit})"
+            raise bad_request(text, limit_name)
+        bodies.check_sampling(body, limit, limit_name)
         limit = min(limit or room, room)  # what is asked for is cut to what there is room for
         words: Iterator[str] = iter(_pieces(said))
         if body.get("ignore_eos"):
@@ -305,18 +283,35 @@ class Api:
         pause = self._faults.slow_seconds / max(1, usage["completion_tokens"])
         self.counters.begin(usage)
         try:
-            # The last chunk has the fingerprint: the one with the usage, else the one with the last piece.
-            with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            missing = len(replies)
+            # The fingerprint goes with the usage, else with the last piece of each reply.
+            options = body.get("stream_options") or {}
+            with_usage = bool(options.get("include_usage"))
+            so_far = _so_far(replies) if with_usage and options.get("continuous_usage_stats") else lambda _choice: {}
             for chunk in chunks:
-                missing -= chunk["choices"][0]["finish_reason"] is not None
-                yield chunk if missing or with_usage else chunk | self._fingerprint
+                (choice,) = chunk["choices"]
+                ended = choice["finish_reason"] is not None and not with_usage
+                yield chunk | so_far(choice) | (self._fingerprint if ended else {})
                 time.sleep(pause)
             if with_usage:
                 told = {name: number for name, number in usage.items() if number is not None}
                 yield head | {"choices": [], "usage": told, **self._fingerprint}
         finally:
             self.counters.end(usage, _reasons(replies), pause)
+
+
+def _so_far(replies: list[Reply]) -> Callable[[Body], Body]:
+    """What each event says of the usage of its own reply until then."""
+    done = [0] * len(replies)
+
+    def usage(choice: Body) -> Body:
+        index = choice["index"]
+        done[index] += "role" not in choice.get("delta", {})
+        prompt, completion = replies[index].prompt_tokens, done[index]
+        more = {"completion_tokens_details": None} if "delta" in choice else {}
+        total = {"prompt_tokens": prompt, "total_tokens": prompt + completion, "completion_tokens": completion}
+        return {"usage": total | more}
+
+    return usage
 
 
 def _pieces(text: str) -> list[str]:
@@ -343,23 +338,6 @@ def _total(replies: list[Reply]) -> Body:
     for usage in rest:
         first = {key: first[key] and first[key] + usage[key] for key in first}
     return first
-
-
-def _required(body: Body, name: str) -> Any:
-    if body.get(name) is None:
-        raise invalid("missing", f"body.{name}", "Field required", body)
-    return body[name]
-
-
-def _prompts(prompt: Any, words: dict[int, str]) -> list[str]:
-    """The prompts of a completion: a text, texts, token ids, or lists of token ids."""
-    if not prompt:
-        raise bad_request("Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)", "prompt")
-    if isinstance(prompt, str):
-        return [prompt]
-    if all(isinstance(item, int) for item in prompt):
-        return ["".join(words.get(item, f"<{item}>") for item in prompt)]
-    return [text for item in prompt for text in _prompts(item, words)]
 
 
 def _content(message: Body) -> str:

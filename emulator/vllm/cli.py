@@ -6,8 +6,10 @@ exit code 2: nothing of that is written here.
 
 import argparse
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,14 @@ DEFAULT_MODEL = "Qwen/Qwen3-0.6B"
 
 _OTHER_COMMANDS = ("chat", "complete", "bench", "collect-env", "run-batch")
 _SECRETS = ("api_key", "hf_token")
+# Of these vLLM reads a choice in any case, and with dashes for underscores.
+_LOOSE_CHOICES = ("moe_backend", "linear_backend", "sparse_indexer_topk_backend")
+# The templates that come with vLLM, which go by their bare names.
+_TEMPLATES = tuple(
+    f"template_{name}.jinja"
+    for name in ("basic", "blip2", "chatml", "deepseek_ocr", "deepseek_vl2", "kimi_audio", "minicpmv45")
+)
+_LORA_NEEDED, _LORA_POSSIBLE = {"name", "path"}, {"base_model_name", "is_3d_lora_weight"}
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -44,7 +54,7 @@ def human_readable_int_or_auto(value: str) -> int:
 
 
 def _json_or_str(value: str) -> Any:
-    return json.loads(value) if value.lstrip().startswith("{") else value
+    return json.loads(value) if re.fullmatch(r"(?s)\s*{.*}\s*", value) else value
 
 
 def _converted(convert: Callable[[str], Any], *, optional: bool) -> Callable[[str], Any]:
@@ -78,6 +88,30 @@ _TYPES: dict[str, Callable[[str], Any]] = {
 }
 
 
+def _choice(value: str) -> str:
+    return value.lower().replace("-", "_")
+
+
+class _LoraModules(argparse.Action):
+    """name=path, or JSON with the fields of one module; the real program's action of the same purpose."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        setattr(namespace, self.dest, [self._module(parser, item) for item in values if item])
+
+    def _module(self, parser: argparse.ArgumentParser, item: str) -> dict[str, Any]:
+        if "=" in item and "," not in item:
+            name, _, path = item.partition("=")
+            return {"name": name, "path": path}
+        try:
+            module: dict[str, Any] = json.loads(item)
+        except ValueError:
+            parser.error(f"Invalid JSON format for --lora-modules: {item}")
+        keys = set(module) if isinstance(module, dict) else set()
+        if not _LORA_NEEDED <= keys <= _LORA_NEEDED | _LORA_POSSIBLE:
+            parser.error(f"Invalid fields for --lora-modules: {item}")
+        return module
+
+
 def _add(parser: argparse.ArgumentParser, flag: dict[str, Any]) -> None:
     names, kind = flag["flags"], flag["type"]
     if kind == "help":
@@ -90,17 +124,25 @@ def _add(parser: argparse.ArgumentParser, flag: dict[str, Any]) -> None:
         parser.add_argument(*names, action="store_true", **common)
     else:
         choices = flag["choices"] and flag["choices"] + [None] * kind.startswith("optional")
-        action = "append" if kind == "append" else "store"
+        action: Any = _LoraModules if flag["dest"] == "lora_modules" else "append" if kind == "append" else "store"
         nargs = {"nargs": flag["nargs"]} if flag["nargs"] else {}
-        parser.add_argument(*names, action=action, type=_TYPES[kind], choices=choices, **nargs, **common)
+        type_ = _choice if flag["dest"] in _LOOSE_CHOICES else _TYPES[kind]
+        parser.add_argument(*names, action=action, type=type_, choices=choices, **nargs, **common)
 
 
-def _parsers(flags: list[dict[str, Any]], version: str) -> argparse.ArgumentParser:
+@cache
+def _data() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(FLAGS_FILE.read_text())
+    return data
+
+
+@cache
+def _parsers() -> argparse.ArgumentParser:
     vllm = argparse.ArgumentParser(prog="vllm", description="vLLM CLI")
-    vllm.add_argument("-v", "--version", action="version", version=version)
+    vllm.add_argument("-v", "--version", action="version", version=_data()["vllm_version"])
     commands = vllm.add_subparsers(dest="subparser")
     serve = commands.add_parser("serve", usage="vllm serve [model_tag] [options]")
-    for flag in flags:
+    for flag in _data()["flags"]:
         _add(serve, flag)
     for name in _OTHER_COMMANDS:
         commands.add_parser(name)
@@ -139,23 +181,40 @@ def _nest(into: dict[str, Any], keys: list[str], value: str) -> None:
 
 
 def _model_first(words: list[str]) -> list[str]:
-    at = next((n for n, word in enumerate(words) if re.match(r"--model(=|$)", word)), None)
-    if words[:1] != ["serve"] or at is None:
+    if words[:1] != ["serve"]:
+        return words
+    at = next((n for n, word in enumerate(words) if re.match(r"--model(=.|$)", word)), None)
+    if at is None:
+        _refuse_name_before_model(words)
         return words
     text = (
         "With `vllm serve`, you should provide the model as a positional argument or in a config file "
         "instead of via the `--model` option. The `--model` option will be removed in a future version."
     )
-    journal.log(journal.API, "argparse_utils.py:195", text, "WARNING")
+    journal.log(journal.NOBODY, "argparse_utils.py:293", text, "WARNING")
     inline = words[at].startswith("--model=")
     model = words[at].removeprefix("--model=") if inline else "".join(words[at + 1 : at + 2])
     return ["serve", model, *words[1:at], *words[at + (1 if inline else 2) :]]
 
 
+def _refuse_name_before_model(words: list[str]) -> None:
+    """It would swallow the model, and so vLLM refuses this flag in front of it, if no other."""
+    first = next(iter(words[1:]), "")
+    flags = [word.partition("=")[0] for word in words]
+    if first.startswith("-") and "--served-model-name" in flags and "--config" not in flags:
+        text = (
+            "`model` should be provided as the first positional argument when using `vllm serve`. i.e. "
+            "`vllm serve <model> --<arg> <value>`."
+        )
+        raise _refusal("ValueError", text)
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments of `vllm serve`, `model` filled in; SystemExit as argparse does it (2, or 0 for help)."""
-    data = json.loads(FLAGS_FILE.read_text())
-    parser = _parsers(data["flags"], data["vllm_version"])
+    """The arguments of `vllm serve`, `model` filled in.
+
+    SystemExit as argparse does it (2, or 0 for help), Refusal for a model that isn't the first word.
+    """
+    data, parser = _data(), _parsers()
     kinds = {name: flag["type"] for flag in data["flags"] for name in flag["flags"]}
     args = parser.parse_args(_normalized(argv, kinds))
     if args.subparser is None:
@@ -172,12 +231,55 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def validate(args: argparse.Namespace) -> None:
-    """What vLLM checks on parsed arguments before it reads a model; Refusal with its text."""
-    if args.enable_auto_tool_choice and not args.tool_call_parser:
-        raise journal.Refusal("TypeError", "Error: --enable-auto-tool-choice requires --tool-call-parser")
-    if args.config:
-        raise journal.Refusal("NotImplementedError", "the stand-in reads no --config file: pass the flags")
+    """What vLLM checks on parsed arguments before its first line of log; Refusal with its text."""
     template = args.chat_template
-    if template and not set("{}\n") & set(template) and not Path(template).is_file():
+    if template and not set("{}\n") & set(template) and not Path(template).exists() and template not in _TEMPLATES:
         text = f"The supplied chat template string ({template}) appears path-like, but doesn't exist!"
-        raise journal.Refusal("ValueError", text)
+        raise _refusal("vllm.exceptions.VLLMValidationError", f"{text} (parameter=chat_template)")
+    for kind, wrong, text in _RULES:
+        if wrong(args):
+            raise _refusal(kind, text)
+
+
+def _refusal(kind: str, text: str) -> journal.Refusal:
+    return journal.Refusal(kind, text, source=journal.NOBODY)
+
+
+_RULES: tuple[tuple[str, Callable[[argparse.Namespace], bool], str], ...] = (
+    (
+        "ValueError",
+        lambda args: args.grpc_port is not None and os.environ.get("VLLM_USE_RUST_FRONTEND") != "1",
+        "--grpc-port requires VLLM_USE_RUST_FRONTEND=1 vllm serve",
+    ),
+    (
+        "TypeError",
+        lambda args: args.enable_auto_tool_choice and not args.tool_call_parser,
+        "Error: --enable-auto-tool-choice requires --tool-call-parser",
+    ),
+    (
+        "TypeError",
+        lambda args: args.enable_log_outputs and not args.enable_log_requests,
+        "Error: --enable-log-outputs requires --enable-log-requests",
+    ),
+    (
+        "ValueError",
+        lambda args: args.sse_keep_alive_interval < 0,
+        "Error: --sse-keep-alive-interval must be a non-negative integer (0 disables keep-alive comments).",
+    ),
+    (
+        "ValueError",
+        lambda args: args.enable_per_request_metrics and args.disable_log_stats,
+        "Error: --enable-per-request-metrics requires engine statistics logging; remove --disable-log-stats to "
+        "enable per-request metrics.",
+    ),
+    (
+        "ValueError",
+        lambda args: args.data_parallel_multi_port_external_lb and args.data_parallel_size <= 1,
+        "Error: --data-parallel-multi-port-external-lb requires --data-parallel-size > 1",
+    ),
+    (
+        "ValueError",
+        lambda args: args.data_parallel_multi_port_external_lb and (args.data_parallel_size_local or 1) <= 1,
+        "Error: --data-parallel-multi-port-external-lb requires --data-parallel-size-local >= 2",
+    ),
+)

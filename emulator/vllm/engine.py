@@ -24,8 +24,11 @@ _SHARD_BARS = {".safetensors": "safetensors", ".bin": "pt"}
 
 def main(argv: Sequence[str]) -> NoReturn:
     """Run until a signal or a fault ends the process; exit codes as the real program's."""
-    args = cli.parse(argv)
     try:
+        args = cli.parse(argv)
+        cli.validate(args)
+        if args.config:
+            raise Refusal("NotImplementedError", "the stand-in reads no --config file: pass the flags")
         _run(args, read_faults())
     except Refusal as refusal:
         report(refusal)
@@ -36,7 +39,6 @@ def _run(args: argparse.Namespace, faults: Faults) -> NoReturn:
     log(API, "utils.py:299", f"vLLM API server version {args.version}, serving model {args.model}")
     log(API, "utils.py:233", f"non-default args: {args.non_default}")
     _exit_if_asked(faults, "start")
-    cli.validate(args)
     socket = server.bind(args.host, args.port)
     model, start = _configure(args)
     sizes = _load(start, model, faults)

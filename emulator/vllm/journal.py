@@ -11,6 +11,7 @@ from typing import NoReturn
 
 API = "APIServer"
 ENGINE = "EngineCore"
+NOBODY = ""  # the command line's own part: its lines have no prefix yet
 
 # The real engine is a process of its own; its pid only shows in the log.
 _PIDS = {API: os.getpid(), ENGINE: os.getpid() + 1}
@@ -62,7 +63,8 @@ def _traceback(source: str, kind: str, text: str) -> None:
 
 def _write(descriptor: int, source: str, text: str) -> None:
     """Straight to the descriptor: a signal handler may log while the main thread is logging."""
-    lines = "".join(f"({source} pid={_PIDS[source]}) {line}\n" for line in text.split("\n"))
+    prefix = f"({source} pid={_PIDS[source]}) " if source else ""
+    lines = "".join(f"{prefix}{line}\n" for line in text.split("\n"))
     os.write(descriptor, lines.encode())
 
 

@@ -12,7 +12,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-from emulator.vllm.api import Api, ApiError, Body, invalid
+from emulator.vllm.api import Api
+from emulator.vllm.bodies import ApiError, Body, invalid, problem
 from emulator.vllm.journal import API, Refusal, raw
 
 _JSON = "application/json"
@@ -89,7 +90,7 @@ def _empty(api: Api, body: Body) -> Answer:
 
 
 def _metrics(api: Api, body: Body) -> Answer:
-    return Answer(200, api.counters.text().encode(), "text/plain; version=0.0.4; charset=utf-8")
+    return Answer(200, api.counters.text().encode(), "text/plain; version=1.0.0; charset=utf-8")
 
 
 def _inference(call: Callable[[Api, Body], Body | Iterator[Body]]) -> "_Route":
@@ -165,7 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._allowed(path):
             return _json({"error": "Unauthorized"}, 401)
         if path not in _PATHS:
-            return _json(_NOT_FOUND, 404)
+            found = path.endswith("/") and path[:-1] in _PATHS
+            return Answer(307, b"", None) if found else _json(_NOT_FOUND, 404)
         route = _ROUTES.get((self.command, path))
         if route is None:
             return _json({"detail": "Method Not Allowed"}, 405)
@@ -184,13 +186,15 @@ class _Handler(BaseHTTPRequestHandler):
             text = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
             raise ApiError(400, "Bad Request", text)
         try:
-            body = json.loads(content)
+            body = json.loads(content) if content else None
         except json.JSONDecodeError as error:
-            more = {"ctx": {"error": error.msg}}
-            raise invalid("json_invalid", f"body.{error.pos}", "JSON decode error", {}, **more) from error
+            where, more = f"body.{error.pos}", {"ctx": {"error": error.msg}}
+            raise invalid(problem("json_invalid", where, "JSON decode error", {}, **more)) from error
+        if body is None:
+            raise invalid(problem("missing", "body", "Field required", None))
         if not isinstance(body, dict):
             text = "Input should be a valid dictionary or object to extract fields from"
-            raise invalid("model_attributes_type", "body", text, body)
+            raise invalid(problem("model_attributes_type", "body", text, body))
         return body
 
     def _send(self, answer: Answer) -> None:
@@ -198,6 +202,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.body)))
         if answer.content_type:
             self.send_header("Content-Type", answer.content_type)
+        if answer.status == HTTPStatus.TEMPORARY_REDIRECT:
+            path, question, rest = self.path.partition("?")
+            self.send_header("Location", f"http://{self.headers.get('Host')}{path[:-1]}{question}{rest}")
         if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", ", ".join(m for m, path in _ROUTES if path == self.path.split("?")[0]))
         if answer.status != HTTPStatus.UNAUTHORIZED:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from emulator.vllm import cli
+from emulator.vllm.journal import Refusal
 
 DATA = json.loads(cli.FLAGS_FILE.read_text())
 
@@ -40,6 +41,13 @@ def parse(*words: str) -> dict[str, Any]:
         (["m", "-O3"], {"optimization_level": "3"}),
         (["m", "--kv-cache-dtype=fp8"], {"kv_cache_dtype": "fp8"}),
         (["m", "--dcp-comm-backend=None"], {"dcp_comm_backend": None}),
+        (["m", "--moe-backend=FlashInfer-TRTLLM"], {"moe_backend": "flashinfer_trtllm"}),
+        (["m", '--hf-overrides={"a": '], {"hf_overrides": '{"a": '}),
+        (["m", "--prefix-match-unit=16"], {"prefix_match_unit": 16}),
+        (
+            ["m", "--lora-modules", "a=x", '{"name": "b", "path": "y"}', ""],
+            {"lora_modules": [{"name": "a", "path": "x"}, {"name": "b", "path": "y"}]},
+        ),
         # let through by the parser, to fail later
         (["m", "--quantization=int3"], {"quantization": "int3"}),
         (["m", "--load-format=nonsense"], {"load_format": "nonsense"}),
@@ -48,7 +56,6 @@ def parse(*words: str) -> dict[str, Any]:
         (["m", "--tensor-parallel-size=0"], {"tensor_parallel_size": 0}),
         # a flag with nargs='+' swallows the model: another one is served
         (["--api-key", "k1", "acme/m"], {"api_key": ["k1", "acme/m"], "model": "Qwen/Qwen3-0.6B"}),
-        (["--served-model-name", "n", "acme/m"], {"served_model_name": ["n", "acme/m"]}),
         (["--api-key=k1", "acme/m"], {"api_key": ["k1"], "model": "acme/m"}),
     ],
 )
@@ -71,6 +78,9 @@ def test_accepted(words: list[str], expected: dict[str, Any]) -> None:
         (["m", "--api-key", "-x"], "argument --api-key: expected at least one argument"),
         (["m", "--kv-cache-memory-bytes=x"], "Value x cannot be converted to"),
         (["m", "--compilation-config=nojson"], "Value nojson cannot be converted to"),
+        (["m", "--lora-modules=x"], "Invalid JSON format for --lora-modules: x"),
+        (["m", '--lora-modules={"name": "b"}'], "Invalid fields for --lora-modules"),
+        (["m", "--lora-modules=1"], "Invalid fields for --lora-modules"),
     ],
 )
 def test_refused_with_exit_code_2(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,6 +89,36 @@ def test_refused_with_exit_code_2(words: list[str], said: str, capsys: pytest.Ca
     errors = capsys.readouterr().err
     assert caught.value.code == 2
     assert said in errors and errors.startswith("usage: vllm")
+
+
+def test_a_served_name_in_front_of_the_model_is_refused() -> None:
+    with pytest.raises(Refusal, match="`model` should be provided as the first positional argument"):
+        parse("--served-model-name", "n", "acme/m")
+    assert parse("acme/m", "--served-model-name", "n")["served_model_name"] == ["n"]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "said"),
+    [
+        (["--chat-template=./none.jinja"], "vllm.exceptions.VLLMValidationError", "appears path-like"),
+        (["--grpc-port=1"], "ValueError", "--grpc-port requires VLLM_USE_RUST_FRONTEND=1"),
+        (["--enable-auto-tool-choice"], "TypeError", "requires --tool-call-parser"),
+        (["--enable-log-outputs"], "TypeError", "requires --enable-log-requests"),
+        (["--sse-keep-alive-interval=-1"], "ValueError", "must be a non-negative integer"),
+        (["--enable-per-request-metrics", "--disable-log-stats"], "ValueError", "remove --disable-log-stats"),
+        (["--data-parallel-multi-port-external-lb"], "ValueError", "requires --data-parallel-size > 1"),
+        (["-dpm", "--data-parallel-size=2"], "ValueError", "requires --data-parallel-size-local >= 2"),
+    ],
+)
+def test_refused_once_it_is_parsed(words: list[str], kind: str, said: str) -> None:
+    with pytest.raises(Refusal, match=said) as caught:
+        cli.validate(cli.parse(["serve", "m", *words]))
+    assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize("words", [["--chat-template=template_chatml.jinja"], ["--chat-template={{ messages }}"]])
+def test_templates_that_need_no_file(words: list[str]) -> None:
+    cli.validate(cli.parse(["serve", "m", *words]))
 
 
 @pytest.mark.parametrize("flag", [name for flag in DATA["gone"] for name in flag["flags"]])

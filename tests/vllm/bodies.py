@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +13,13 @@ TEXT, TURNS = "/v1/completions", "/v1/chat/completions"
 HI = {"messages": [{"role": "user", "content": "Hi"}]}
 MANY = {"max_tokens": 6, "ignore_eos": True}
 USAGE = {"stream": True, "stream_options": {"include_usage": True}}
+USAGE_ALL_ALONG = {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
 NO_KEY = {"Authorization": "Bearer wrong"}
+IN_WORDS = {"max_tokens": "5", "stream": "no", "temperature": "1"}
+NULLS = {"max_tokens": None, "stream": None, "temperature": None}
+WRONG = {"stream": "u", "max_tokens": "many", "min_tokens": "few", "top_p": "p", "n": "k"}
+PARTS = [{"type": "text", "text": "Hi"}]
+TOOL = {"tools": [{"type": "function", "function": {"name": "hammer", "parameters": {"type": "object"}}}]}
 
 
 class Request(NamedTuple):
@@ -63,18 +70,70 @@ REQUESTS = {
     "unknown guarded path": Request("GET", "/v1/nothing"),
     "embeddings": Request("POST", "/v1/embeddings", {"input": "x"}),
     "wrong method": Request("GET", TEXT),
+    "wrong method of a head": Request("HEAD", "/health"),
+    "metrics": Request("GET", "/metrics"),
+    "a slash too many": Request("GET", "/v1/models/?of=mine"),
+    "a slash behind nothing": Request("GET", "/nothing/"),
+    "one model": Request("GET", "/v1/models/tiny"),
+    "another origin": Request("GET", "/v1/models", None, {"Origin": "http://elsewhere"}),
+    "bearer in small letters": Request("GET", "/v1/models", None, {"Authorization": "bearer right-key"}),
+    "another scheme": Request("GET", "/v1/models", None, {"Authorization": "Basic right-key"}),
+    "no body": Request("POST", TEXT, ""),
+    "null": Request("POST", TEXT, "null"),
+    "a number": Request("POST", TEXT, "5"),
+    "a number for the model": Request("POST", TEXT, {"model": 5, "prompt": "x"}),
+    "numbers in words": Request("POST", TEXT, {"prompt": "x", "ignore_eos": True} | IN_WORDS),
+    "wrong types": Request("POST", TEXT, {"prompt": "x", "temperature": "hot"} | WRONG),
+    "wrong types of a chat": Request("POST", TURNS, HI | WRONG),
+    "half a token": Request("POST", TEXT, {"prompt": "x", "max_tokens": 1.5}),
+    "lists for numbers": Request("POST", TEXT, {"prompt": "x", "max_tokens": [], "top_p": {}, "stream": [1]}),
+    "nulls": Request("POST", TEXT, {"prompt": "x", "ignore_eos": True} | NULLS),
+    "null where there may be none": Request("POST", TEXT, {"prompt": "x", "n": None}),
+    "wrong type before wrong model": Request("POST", TEXT, {"prompt": "x", "model": "nope", "max_tokens": "many"}),
+    "wrong model before wrong range": Request("POST", TEXT, {"prompt": "x", "model": "nope", "max_tokens": -1}),
+    "cold": Request("POST", TEXT, {"prompt": "x", "temperature": -1, "top_p": 0}),
+    "hot": Request("POST", TURNS, HI | {"temperature": 2.5}),
+    "no share": Request("POST", TEXT, {"prompt": "x", "top_p": 0}),
+    "no answers": Request("POST", TEXT, {"prompt": "x", "n": 0, "temperature": -1}),
+    "less than nothing": Request("POST", TEXT, {"prompt": "x", "min_tokens": -1}),
+    "more than at most": Request("POST", TURNS, HI | {"min_tokens": 9, "max_completion_tokens": 3}),
+    "long prompt before wrong range": Request("POST", TEXT, {"prompt": "x " * 300, "temperature": -1}),
+    "token ids": Request("POST", TEXT, {"prompt": [5, 6]} | MANY),
+    "lists of token ids": Request("POST", TEXT, {"prompt": [[5], [6, 7]]} | MANY),
+    "no such token": Request("POST", TEXT, {"prompt": [5, 512]} | MANY),
+    "a number for a prompt": Request("POST", TEXT, {"prompt": 5}),
+    "empty prompt": Request("POST", TEXT, {"prompt": ""}),
+    "no prompts": Request("POST", TEXT, {"prompt": []}),
+    "an empty one of two prompts": Request("POST", TEXT, {"prompt": ["a", ""]}),
+    "parts of a message": Request("POST", TURNS, {"messages": [{"role": "user", "content": PARTS}]} | MANY),
+    "a tool": Request("POST", TURNS, HI | TOOL),
+    "a tool that isn't wanted": Request("POST", TURNS, HI | MANY | TOOL | {"tool_choice": "none"}),
+    "a tool that must be": Request("POST", TURNS, HI | TOOL | {"tool_choice": "required"}),
+    "no tools": Request("POST", TURNS, HI | {"tools": [], "model": "nope"}),
+    "no list of tools": Request("POST", TURNS, HI | {"tools": "hammer"}),
+    "refused stream": Request("POST", TURNS, HI | {"stream": True, "max_tokens": 999}),
+    "chat stream with usage all along": Request("POST", TURNS, HI | MANY | USAGE_ALL_ALONG),
+    "completion stream with usage all along": Request("POST", TEXT, {"prompt": "a b"} | MANY | USAGE_ALL_ALONG),
+    "tokenize nothing": Request("POST", "/tokenize", {}),
+    "tokenize a chat": Request("POST", "/tokenize", HI),
+    "detokenize nothing": Request("POST", "/detokenize", {}),
+    "invocations of a prompt": Request("POST", "/invocations", {"prompt": "a"} | MANY),
+    "empty invocations": Request("POST", "/invocations", {}),
 }
 
 SAID = ("object", "role", "finish_reason", "type", "code", "param", "message", "detail", "error", "version", "id")
 VARIES = ("date", "content-length")
+PORT = re.compile(r"(127\.0\.0\.1):\d+")
 
 
 def comparable(answer: Answer) -> dict[str, Any]:
     """Status, headers and the shape of the body."""
-    headers = {name: value for name, value in answer.headers.items() if name not in VARIES}
+    headers = {name: PORT.sub(r"\1", value) for name, value in answer.headers.items() if name not in VARIES}
     if answer.headers.get("content-type", "").startswith("text/event-stream"):
         return {"status": answer.status, "headers": headers, "events": _events(answer.text)}
-    body = shape(answer.json) if answer.text else ""
+    body: Any = type(answer.text).__name__
+    if answer.headers.get("content-type") == "application/json" and answer.text:
+        body = shape(answer.json)
     return {"status": answer.status, "headers": headers, "body": body}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import serving
 from serving import arguments, command
@@ -48,6 +49,10 @@ def _recorded_problems(settings: serving.ServeSettings, version: str | None = No
         _recorded_argv(settings, version)
     return found
 
+
+# The same command lines in every run and on every machine.
+settings.register_profile("recorded", derandomize=True, database=None)
+settings.load_profile("recorded")
 
 _problems = command.argument_problems
 command.serve_argv = serving.serve_argv = _recorded_argv

@@ -1,11 +1,14 @@
 """The invariant: vLLM's own parser takes every command line that serving/ builds, and refuses what serving/ refuses.
 
-The command lines are those of the unit tests of serving/command.py and serving/arguments.py, all of them: a plugin
-writes them down (recorder.py), and one process of vLLM's environment parses them.
+So does the stand-in's.  The command lines are those of the unit tests of serving/command.py and serving/arguments.py,
+all of them: a plugin writes them down (recorder.py); and every flag with every kind of value (sweep.py).  One process
+of vLLM's environment parses them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -15,9 +18,12 @@ from typing import NamedTuple
 
 import pytest
 
+from emulator.vllm import cli
+from emulator.vllm.journal import Refusal
 from tests.lifecycle.driver import ROOT
 
 from .install import install
+from .sweep import BY_HAND, sweep
 
 UNIT_TESTS = ("tests/unit/serving/test_command.py", "tests/unit/serving/test_arguments.py")
 
@@ -45,14 +51,15 @@ with open(sys.argv[1], "w") as file:
     json.dump(answers, file)
 """
 
-# What serving/ leaves to vLLM: the keys inside of JSON, whether a template's file is there, what flags ask of others.
+# What serving/ leaves to vLLM: what is inside of JSON, which differs from release to release, and whether the file of
+# a template is there, which only the session's own disk tells.
 LEFT_TO_VLLM = (
     "unexpected_keyword_argument",
-    "Unexpected keyword argument",
     "dataclass_type",
     "supplied chat template string",
-    "requires --data-parallel-size > 1",
 )
+# What the stand-in doesn't look into: what is inside of JSON.
+LEFT_BY_STAND_IN = LEFT_TO_VLLM[:2]
 # What vLLM's parser takes and serving/ refuses, by the words of its refusal: settings, dangers, later failures.
 OURS = (
     "can't be given here",
@@ -62,6 +69,7 @@ OURS = (
     "is less than --max-num-seqs",
     "line break",
     "NUL",
+    BY_HAND,
 )
 
 
@@ -78,10 +86,10 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
     recorded, parsed = folder / "recorded.json", folder / "parsed.json"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.vllm.recorder", "-p", "no:cacheprovider"]
     subprocess.run(
-        [*command, "--hypothesis-seed=0", *UNIT_TESTS], cwd=ROOT, check=True, capture_output=True, timeout=240,
+        [*command, *UNIT_TESTS], cwd=ROOT, check=True, capture_output=True, timeout=240,
         env={**os.environ, "RECORD_TO": str(recorded), "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    rows = json.loads(recorded.read_text())
+    rows = [*json.loads(recorded.read_text()), *sweep()]
     python = install() / "python"
     subprocess.run(
         [python, "-c", _PARSE, str(parsed)], input=json.dumps([words for words, _ in rows]), text=True, check=True,
@@ -93,7 +101,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
 
 def test_what_is_built_is_taken_and_serves_the_model(cases: list[Case]) -> None:
     built = [case for case in cases if not case.ours]
-    assert len(built) > 200
+    assert len(built) > 2000
     wrong = [
         case
         for case in built
@@ -104,6 +112,28 @@ def test_what_is_built_is_taken_and_serves_the_model(cases: list[Case]) -> None:
 
 def test_what_is_refused_is_refused_by_vllm_or_for_a_reason_of_ours(cases: list[Case]) -> None:
     refused = [case for case in cases if case.ours]
-    assert len(refused) > 50
+    assert len(refused) > 2000
     wrong = [case for case in refused if not case.theirs and not any(text in case.ours for text in OURS)]
     assert wrong == []
+
+
+def test_the_stand_in_takes_what_vllm_takes(cases: list[Case]) -> None:
+    wrong = [
+        case
+        for case in cases
+        if not any(text in case.theirs for text in LEFT_BY_STAND_IN)
+        and stand_in_reads(case.words) != (not case.theirs, case.model)
+    ]
+    assert wrong == []
+
+
+def stand_in_reads(words: list[str]) -> tuple[bool, str | None]:
+    """Whether it takes them, and the model in them."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            read = cli.parse(words)
+            cli.validate(read)
+    except (SystemExit, Refusal):
+        return False, None
+    return True, read.model_tag

@@ -4,23 +4,26 @@ SHELL := /bin/bash
 .PHONY: help setup env demo down test test-fast test-vllm check bench clean
 
 BIN := .venv/bin
-# The language host takes the first `python3` on PATH, and tests start `pulumi` by name.
-RUN := PULUMI_BIN="$(CURDIR)/.local/pulumi/bin" PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/pulumi/bin:$$PATH"
-PYTEST := $(RUN) $(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/vllm
+# The language host takes the first `python3` on PATH, and tests start `pulumi` by name.  Where the environment forbids
+# bytecode files, each of the hundreds of processes of a run would compile the program anew.
+RUN := PYTHONDONTWRITEBYTECODE= PULUMI_BIN="$(CURDIR)/.local/pulumi/bin" PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/pulumi/bin:$$PATH"
+# Three workers for two cores: one of them mostly waits for the real cluster.  tests/order.py says what runs where.
+PYTEST := $(RUN) $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --ignore=tests/vllm
 ARGS ?=
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: ## .venv, Pulumi CLI, .local/env: what isn't there yet (seconds when warm)
+setup: ## .venv with bai-vllm, Pulumi CLI, .local/env: what isn't there yet (seconds when warm)
 	@echo "set-up"
 	@scripts/setup.sh
 
 env: setup ## the same, and what to type in a shell
 	@echo "Now type:  source .local/env    (the local stack)"
 	@echo "      or:  source .local/path   (a cluster of yours: only PATH)"
+	@echo "Then:      bai-vllm --help      (without that: .venv/bin/bai-vllm, from any folder)"
 
-demo: setup ## three models up, a chat with each, their endpoints (CLUSTER=real: on a real control plane)
+demo: setup ## three models up, a chat with each, their endpoints (CLUSTER=real: on a real control plane; POLICIES=prod)
 	@scripts/demo.sh
 
 down: ## destroy that stack, stop its cluster, prove that nothing is left (CLUSTER=real: of the real one)
@@ -42,7 +45,7 @@ check: setup ## ruff, mypy --strict, import-linter
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-bench: setup ## the ratios of preview and up to their floors
+bench: setup ## the ratios of preview and up to their floors, and the times of bai-vllm
 	@$(RUN) $(BIN)/python -m bench $(ARGS)
 
 clean: ## stop the local stack, then remove .venv, .local and caches (the CLI shared by clones stays)

@@ -1,4 +1,4 @@
-"""What all tests share: the emulator, one for the whole run, empty at the start of each test."""
+"""What all tests share: the emulator, one for the whole run, empty at the start of each test; the real cluster."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import pytest
 
 from emulator import Emulator
 
+from .cluster.fixtures import cluster, running_cluster, shared_cluster
 from .conformance.counting import pytest_terminal_summary
+from .order import pytest_collection_modifyitems
 
-__all__ = ["pytest_terminal_summary"]
+__all__ = ["cluster", "pytest_collection_modifyitems", "pytest_terminal_summary", "running_cluster", "shared_cluster"]
 
 ADMIN = ("AKIABAIADMINAAAAAAAA", "admin-secret-key-000000000000000000000000")
 LIMITED = ("AKIABAIUSERAAAAAAAAA", "user-secret-key-0000000000000000000000000")

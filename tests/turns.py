@@ -16,6 +16,11 @@ from pathlib import Path
 @contextlib.contextmanager
 def turn(what: str, *, exclusive: bool = False) -> Iterator[None]:
     """Waits for it.  Not reentrant: who has a turn and wants another of the same name waits for ever."""
-    with (Path(tempfile.gettempdir()) / f"backendai-vllm-tests-{what}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+    path = Path(tempfile.gettempdir()) / f"backendai-vllm-tests-{what}.lock"
+    how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    with path.with_suffix(".gate").open("w") as gate, path.open("w") as file:
+        # Locks know no queue: without the gate, those who come and go beside others would keep out a lone one.
+        fcntl.flock(gate, how)
+        fcntl.flock(file, how)
+        fcntl.flock(gate, fcntl.LOCK_UN)
         yield

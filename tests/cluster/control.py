@@ -28,6 +28,7 @@ from tests.cluster.services import services
 
 FAULTS = ("pull-delay", "pull-fail", "create-delay", "create-fail", "destroy-delay")
 HUB_PORT, OTHER_PORT = ports.HOST_PORTS
+CONFORMANCE = "c-"  # begins the name of each session of the conformance suite, which clears them away itself
 
 
 class Keys(NamedTuple):
@@ -147,13 +148,21 @@ class Cluster:
         finally:
             self._write_settings(before)
 
-    def sessions(self, *, living: bool = True) -> list[Session]:
-        """All users' sessions as the manager's database has them; also when the manager is down."""
+    def sessions(self, *, living: bool = True, but: str | None = None) -> list[Session]:
+        """All users' sessions as the manager's database has them; also when the manager is down.
+
+        `but`: except for those whose name begins so.
+        """
         where = f"where status not in ({', '.join(repr(s) for s in sorted(TERMINAL))})" if living else ""
         rows = self._postgres.query(
             f"select id, name, status, result, access_key from sessions {where} order by created_at"
         )
-        return [Session(*row) for row in rows]
+        found = [Session(*row) for row in rows]
+        return found if but is None else [session for session in found if not session.name.startswith(but)]
+
+    def session_ids(self) -> set[str]:
+        """The living sessions but for the conformance suite's, which may run beside."""
+        return {session.id for session in self.sessions(but=CONFORMANCE)}
 
     def containers(self) -> Mapping[str, int]:
         """Kernel id -> pid of its container, for those that are alive."""
@@ -164,12 +173,17 @@ class Cluster:
                 found[file.parent.name] = pid
         return found
 
+    def containers_of(self, session_id: str) -> Mapping[str, int]:
+        """One session's; one that was ended while its agent was lost leaves its own behind."""
+        kernels = {row[0] for row in self._postgres.query(f"select id from kernels where session_id = '{session_id}'")}
+        return {kernel: pid for kernel, pid in self.containers().items() if kernel in kernels}
+
     def kill_container(self, session_id: str) -> None:
         """SIGKILL for all processes of a session, as by an out-of-memory killer."""
-        rows = self._postgres.query(f"select id from kernels where session_id = '{session_id}'")
-        containers = self.containers()
-        for (kernel_id,) in rows:
-            os.kill(containers[kernel_id], signal.SIGKILL)
+        found = self.containers_of(session_id)
+        assert found, "it runs"
+        for pid in found.values():
+            os.kill(pid, signal.SIGKILL)
 
     def folder(self, name: str) -> Path:
         """Where the files of one of the cluster's folders are on this machine; sessions mount it."""
@@ -182,13 +196,13 @@ class Cluster:
         """Whether no session of anybody is alive within the time."""
         return wait_until(lambda: not self.sessions(), seconds)
 
-    async def clear(self) -> None:
-        """As new: no faults, no living sessions, everything running.  Each session is ended by its owner."""
+    async def clear(self, *, but: str | None = None) -> None:
+        """No faults and no living sessions but those whose name begins so.  Each is ended by its owner."""
         for name in FAULTS:
             (self.places.faults / name).unlink(missing_ok=True)
         owners: Mapping[str, User] = {user.access_key: user for user in fixtures.USERS}
         for access_key, owner in owners.items():
-            ids = [session.id for session in self.sessions() if session.access_key == access_key]
+            ids = [session.id for session in self.sessions(but=but) if session.access_key == access_key]
             if not ids:
                 continue
             async with backendai.Api(self.connection(Keys(owner.access_key, owner.secret_key))) as api:

@@ -1,4 +1,4 @@
-"""The cluster as a fixture: `from tests.cluster.fixtures import cluster, running_cluster` in a conftest.py.
+"""The cluster as fixtures, which tests/conftest.py has for all tests.
 
 It is brought up once a run and, if it wasn't running before, ended with it.  Where it can't run, the tests that ask
 for it are skipped and one line says why; where CI is set, or CLUSTER=required, they fail.
@@ -6,17 +6,17 @@ for it are skipped and one line says why; where CI is set, or CLUSTER=required, 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-import pytest_asyncio
 
 from tests.cluster.bring_up import down, running
 from tests.cluster.check import check
-from tests.cluster.control import Cluster, start_cluster
+from tests.cluster.control import CONFORMANCE, Cluster, start_cluster
 from tests.cluster.problems import ClusterProblem
 from tests.turns import turn
 
@@ -61,13 +61,33 @@ def _used_cluster() -> Iterator[Cluster]:
             places.begun_by_tests.unlink()
 
 
-@pytest_asyncio.fixture
-async def cluster(running_cluster: Cluster) -> AsyncIterator[Cluster]:
-    """The running cluster for this test alone, without sessions before and after it."""
+@contextlib.contextmanager
+def alone(cluster: Cluster) -> Iterator[None]:
+    """The cluster for one test alone, without sessions before and after it."""
     with turn("cluster", exclusive=True):
-        await running_cluster.clear()
+        asyncio.run(cluster.clear())
+        try:
+            yield
+        finally:
+            asyncio.run(cluster.clear())
+
+
+@pytest.fixture
+def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
+    """The running cluster for this test alone, without sessions before and after it."""
+    with alone(running_cluster):
         yield running_cluster
-        await running_cluster.clear()
+
+
+@pytest.fixture
+def shared_cluster(running_cluster: Cluster) -> Iterator[Cluster]:
+    """The running cluster for a test that breaks nothing of it, beside the conformance suite and no other one."""
+    with turn("cluster"), turn("beside-conformance", exclusive=True):
+        asyncio.run(running_cluster.clear(but=CONFORMANCE))
+        try:
+            yield running_cluster
+        finally:
+            asyncio.run(running_cluster.clear(but=CONFORMANCE))
 
 
 def _say_loudly(request: pytest.FixtureRequest, text: str) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.cluster.configuration import service_environment
 from tests.cluster.infrastructure import Postgres
 from tests.cluster.places import Places
-from tests.cluster.ports import ENDPOINT, Port, is_open
+from tests.cluster.ports import LOOPBACK, Port, is_open
 from tests.cluster.processes import Program, kill_where
 
 SECONDS = 120.0  # in which each of them is ready; two cores that others use too need some
@@ -109,12 +108,15 @@ def services(places: Places) -> Services:
 
 
 def manager_answers() -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Asked ten times a second: urllib's opener would load the machine's certificates each time."""
+    connection = http.client.HTTPConnection(LOOPBACK, int(Port.MANAGER), timeout=2.0)
     try:
-        with opener.open(ENDPOINT + "/", timeout=2.0) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
+        connection.request("GET", "/")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 def worker_joined(postgres: Postgres) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from tests.cluster import check as checking
 from tests.cluster import places as placing
 from tests.cluster.check import check
+from tests.cluster.fixtures import demanded
 from tests.cluster.places import CLONE, LONGEST_ROOT, Places, find_places
 from tests.cluster.ports import CIRCUITS, HOST_PORTS, LOOPBACK, SESSION_PORTS, Port, listeners
 from tests.cluster.problems import CannotRun
@@ -91,7 +92,18 @@ def test_a_clone_whose_path_is_too_long_for_sockets(monkeypatch: pytest.MonkeyPa
         find_places()
 
 
-@pytest.mark.parametrize(("demand", "code"), [({}, 0), ({"CI": "true"}, 1), ({"CLUSTER": "required"}, 1)])
+@pytest.mark.parametrize(
+    ("env", "answer"), [({}, False), ({"CI": "true"}, True), ({"CLUSTER": "required"}, True), ({"CLUSTER": "x"}, False)]
+)
+def test_where_it_is_demanded(env: dict[str, str], answer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CI", "CLUSTER"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert demanded() is answer
+
+
+@pytest.mark.parametrize(("demand", "code"), [({}, 0), ({"CLUSTER": "required"}, 1)])
 def test_tests_of_the_cluster_are_left_out_loudly_or_fail_where_it_is_demanded(
     demand: dict[str, str], code: int
 ) -> None:

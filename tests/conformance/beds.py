@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from backendai import Api, Connection, SessionSpec, SessionState, errors, sessions
 from emulator.cluster import fixtures
 from emulator.cluster.models import User
+from tests.cluster.control import CONFORMANCE
 
 from .raw import Answer, Keys, ask
 
@@ -55,7 +56,7 @@ class Bed:
         self.kind, self.endpoint = place.kind, place.endpoint
         self.admin, self.limited = _keys(fixtures.ADMIN), _keys(fixtures.LIMITED)
         self.image, self.other_image = fixtures.IMAGES[1].name, fixtures.IMAGES[0].name
-        self.prefix = f"c-{place.run}-{next(_numbers)}-"
+        self.prefix = f"{CONFORMANCE}{place.run}-{next(_numbers)}-"
 
     def name(self, label: str) -> str:
         return self.prefix + label

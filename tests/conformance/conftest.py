@@ -12,14 +12,13 @@ import pytest
 
 from emulator import Emulator
 from tests.cluster.control import Cluster
-from tests.cluster.fixtures import running_cluster
 from tests.turns import turn
 
 from . import counting
 from .beds import Bed, Place, laid_on
 from .serving import _shared, serving
 
-__all__ = ["_shared", "running_cluster", "serving"]
+__all__ = ["_shared", "serving"]
 
 ENDPOINT = "CONFORMANCE_ENDPOINT"  # a running cluster with the fixtures' users and images, instead of an own one
 

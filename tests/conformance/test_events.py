@@ -61,10 +61,13 @@ async def listening(bed: Bed, who: Keys, query: str = "scope=*") -> AsyncIterato
 
 
 async def test_the_steps_of_a_session(bed: Bed) -> None:
+    async with bed.api() as api:
+        before = await bed.started(api, "before")
     async with listening(bed, bed.admin) as events:
         made = await bed.create("walk", startupCommand=A_MOMENT + "exit 3")
         told = []
         async for event in events:
+            assert event.data.get("sessionId") != before, "nothing is told again"
             if event.data.get("sessionId") != made.id:
                 continue
             told.append(event)

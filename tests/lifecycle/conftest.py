@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,5 @@ from .driver import PulumiStack
 
 
 @pytest.fixture
-def stack(tmp_path: Path, emulator: Emulator, cluster_env: dict[str, str]) -> Iterator[PulumiStack]:
-    stack = PulumiStack(tmp_path / "project", cluster_env)
-    stack.init()
-    yield stack
+def stack(tmp_path: Path, emulator: Emulator, cluster_env: dict[str, str]) -> PulumiStack:
+    return PulumiStack.new(tmp_path / "project", cluster_env)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from emulator import Emulator
+from tests.cluster.control import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ("hf_token", "api_key")
@@ -66,6 +70,13 @@ class PulumiStack:
             "XDG_CACHE_HOME": str(folder / "cache"),
             **env,
         }
+
+    @classmethod
+    def new(cls, folder: Path, env: Mapping[str, str], name: str = "test") -> PulumiStack:
+        """With its empty state."""
+        stack = cls(folder, env, name)
+        stack.init()
+        return stack
 
     def configure(
         self, models: Sequence[Mapping[str, Any]], cluster: Mapping[str, Any] | None = None, **more: Any
@@ -145,6 +156,13 @@ class PulumiStack:
 
     def output(self, name: str) -> Any:
         return json.loads(self.run("stack", "output", name, "--json", "--show-secrets", "--stack", self.name).stdout)
+
+
+@contextlib.contextmanager
+def stack_on(cluster: Cluster, folder: Path) -> Iterator[PulumiStack]:
+    """A stack on the real cluster, with the Hub that its sessions ask."""
+    with Emulator(hub_port=cluster.hub_port):
+        yield PulumiStack.new(folder / "project", cluster.environ())
 
 
 def kill_group(process: subprocess.Popen[str], sig: signal.Signals = signal.SIGKILL) -> None:

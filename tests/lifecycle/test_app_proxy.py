@@ -22,8 +22,7 @@ def test_an_endpoint_through_the_app_proxy(tmp_path: Path) -> None:
             "BACKEND_SECRET_KEY": ADMIN[1],
             "HF_ENDPOINT": emulator.hub_endpoint,
         }
-        stack = PulumiStack(tmp_path / "project", env)
-        stack.init()
+        stack = PulumiStack.new(tmp_path / "project", env)
         stack.configure([{"name": "chat", **TINY}])
         up = stack.up()
         (endpoint,) = stack.output("endpoints")

@@ -31,6 +31,17 @@ def kill(emulator: Emulator, session_id: str) -> None:
         time.sleep(0.05)
 
 
+def check_that_the_key_opens(emulator: Emulator, key: str) -> None:
+    (session,) = [s for s in emulator.cluster.living() if s.name.startswith("chat-")]
+    url = f"http://127.0.0.1:{session.host_port('8000')}/v1/models"
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})) as answer:
+        assert json.load(answer)["data"][0]["id"] == TINY["model"]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url)
+    assert refused.value.code == 401
+    refused.value.close()
+
+
 def test_from_up_to_destroy(stack: PulumiStack, emulator: Emulator) -> None:
     stack.configure([CHAT, {"name": "writer", **TINY, "replicas": 2}])
     writes = emulator.cluster.writes
@@ -44,6 +55,7 @@ def test_from_up_to_destroy(stack: PulumiStack, emulator: Emulator) -> None:
     endpoints = stack.output("endpoints")
     assert {e["name"] for e in endpoints} == {"chat-0", "writer-0", "writer-1"}
     assert all(e["via"] == "tunnel" and e["max_model_len"] == 512 for e in endpoints)
+    check_that_the_key_opens(emulator, stack.output("api_keys")["chat"])
 
     before = living(emulator)
     stack.up("--expect-no-changes")
@@ -55,7 +67,9 @@ def test_from_up_to_destroy(stack: PulumiStack, emulator: Emulator) -> None:
     assert stack.resources() == []
 
 
-def test_a_session_that_ended_outside_is_repaired_by_the_next_up(stack: PulumiStack, emulator: Emulator) -> None:
+def test_a_session_that_ended_outside_is_repaired_by_up_and_forgotten_by_refresh(
+    stack: PulumiStack, emulator: Emulator
+) -> None:
     stack.configure([CHAT])
     stack.up()
     (before,) = living(emulator)
@@ -68,57 +82,39 @@ def test_a_session_that_ended_outside_is_repaired_by_the_next_up(stack: PulumiSt
     assert "has ended" in up.text
     stack.up("--expect-no-changes")
 
-
-def test_refresh_alone_sees_a_session_that_is_gone(stack: PulumiStack, emulator: Emulator) -> None:
-    stack.configure([CHAT])
-    stack.up()
-    kill(emulator, next(iter(living(emulator))))
+    kill(emulator, after)
     stack.refresh()
     assert stack.resources() == []
     assert stack.resources("ModelEndpoint") == []
 
 
-# One after another on the same session: each `up` costs seconds.
-IN_PLACE: list[dict[str, Any]] = [
-    {"session_name": "other-name"},
-    {"hf_token": "hf_standin_approved"},
-    {"ready_timeout": "10m"},
-]
-REPLACES: list[dict[str, Any]] = [
-    {"max_model_len": 256},
-    {"env": {"A": "1"}},
-    {"served_model_name": "other"},
-    {"api_key": "sk-another-key"},
+# What changes -> whether the session is replaced; all at once, each in a model of its own: an `up` costs seconds.
+CHANGES: list[tuple[dict[str, Any], bool]] = [
+    ({"session_name": "other-name"}, False),
+    ({"hf_token": "hf_standin_approved"}, False),
+    ({"ready_timeout": "10m"}, False),
+    ({"max_model_len": 256}, True),
+    ({"env": {"A": "1"}}, True),
+    ({"served_model_name": "other"}, True),
+    ({"api_key": "sk-another-key"}, True),
 ]
 
 
-def test_changes_in_place_keep_the_session(stack: PulumiStack, emulator: Emulator) -> None:
-    model = {**CHAT, "session_name": "first-name"}
-    stack.configure([model])
+def test_a_change_is_made_in_place_or_replaces_the_session(stack: PulumiStack, emulator: Emulator) -> None:
+    models = [{**CHAT, "name": f"m{index}", "session_name": f"name-{index}"} for index in range(len(CHANGES))]
+    stack.configure(models)
     stack.up()
-    before = living(emulator)
-    for change in IN_PLACE:
-        model |= change
-        stack.configure([model])
-        stack.up()
-        assert living(emulator) == before == stack.session_ids(), change
-        (session,) = emulator.cluster.living()
-        assert session.name == model["session_name"]
-    stack.up("--expect-no-changes")
+    before = {session.name: str(session.id) for session in emulator.cluster.living()}
+    assert set(before) == {model["session_name"] for model in models}
 
-
-def test_changes_that_replace_end_the_old_session_first(stack: PulumiStack, emulator: Emulator) -> None:
-    model = dict(CHAT)
-    stack.configure([model])
+    changed = [{**model, **change} for model, (change, _) in zip(models, CHANGES, strict=True)]
+    stack.configure(changed)
     stack.up()
-    for change in REPLACES:
-        before = living(emulator)
-        model |= change
-        stack.configure([model])
-        stack.up()
-        assert living(emulator) == stack.session_ids()
-        assert len(living(emulator)) == 1
-        assert living(emulator).isdisjoint(before), change
+    after = {session.name: str(session.id) for session in emulator.cluster.living()}
+    assert set(after.values()) == stack.session_ids()
+    assert set(after) == {model["session_name"] for model in changed}
+    for model, new, (change, replaces) in zip(models, changed, CHANGES, strict=True):
+        assert (after[new["session_name"]] != before[model["session_name"]]) == replaces, change
     stack.up("--expect-no-changes")
 
 
@@ -144,25 +140,10 @@ def test_without_waiting_up_returns_at_once(stack: PulumiStack, emulator: Emulat
     assert living(emulator) == set()
 
 
-def test_the_model_answers_with_its_key_and_not_without(stack: PulumiStack, emulator: Emulator) -> None:
-    stack.configure([CHAT])
-    stack.up()
-    key = stack.output("api_keys")["chat"]
-    (session,) = emulator.cluster.living()
-    url = f"http://127.0.0.1:{session.host_port('8000')}/v1/models"
-    with urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})) as answer:
-        assert json.load(answer)["data"][0]["id"] == TINY["model"]
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(url)
-    assert refused.value.code == 401
-    refused.value.close()
-
-
 def test_a_second_stack_of_the_same_program_shares_nothing(
     stack: PulumiStack, emulator: Emulator, cluster_env: dict[str, str], tmp_path: Any
 ) -> None:
-    other = PulumiStack(tmp_path / "other", cluster_env, name="other")
-    other.init()
+    other = PulumiStack.new(tmp_path / "other", cluster_env, name="other")
     for each in (stack, other):
         each.configure([CHAT])
         each.up()

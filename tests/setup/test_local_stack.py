@@ -115,7 +115,9 @@ def test_one_that_ignores_sigterm_is_killed(emulator: Emulator, monkeypatch: pyt
     assert_nothing_left(emulator, family)
 
 
-def test_what_a_killed_one_left_is_found(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def left(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> list[psutil.Process]:
+    """What there was before the emulator was killed; its session lives on."""
     monkeypatch.setenv("EMULATOR_MOOD", "marked")
     local_stack.up(emulator)
     family = emulator.family()
@@ -123,22 +125,19 @@ def test_what_a_killed_one_left_is_found(emulator: Emulator, monkeypatch: pytest
     assert leader is not None
     leader.send_signal(signal.SIGKILL)
     os.waitpid(leader.pid, 0)
+    return family
+
+
+def test_what_a_killed_one_left_is_found(emulator: Emulator, left: list[psutil.Process]) -> None:
     said, good = local_stack.status(emulator)
     assert (said, good) == ("not running, but 1 processes of it are left: make down", False)
     local_stack.down(emulator)
-    assert_nothing_left(emulator, family)
+    assert_nothing_left(emulator, left)
 
 
-def test_up_clears_what_is_left_and_starts_anew(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMULATOR_MOOD", "marked")
-    local_stack.up(emulator)
-    old = emulator.family()
-    leader = emulator.process()
-    assert leader is not None
-    leader.send_signal(signal.SIGKILL)
-    os.waitpid(leader.pid, 0)
+def test_up_clears_what_is_left_and_starts_anew(emulator: Emulator, left: list[psutil.Process]) -> None:
     assert local_stack.up(emulator).startswith("started")
-    assert [p for p in old if local_stack.is_alive(p)] == []
+    assert [process for process in left if local_stack.is_alive(process)] == []
 
 
 def test_one_that_ends_at_once_is_quoted(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

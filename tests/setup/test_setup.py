@@ -15,7 +15,7 @@ import pytest
 
 from .sandbox import ROOT, Sandbox
 
-SCRIPTS = ("setup.sh", "local_env.py")
+SCRIPTS = ("setup.sh", "local_env.py", "launcher.py")
 PACKAGES = ("setuptools", "tiny")  # setuptools is installed before the others, to build those without a wheel
 
 

@@ -2,8 +2,7 @@
 
 26.9.6 hard-codes how often it looks at its sessions: every 2 s when something is marked as changed, every 60 s in
 any case; a session needs four such looks to get to RUNNING.  Deployments (5 s, 60 s) stay as they are: nobody here
-waits for one.  Measured on two cores (RUNNING after; idle CPU of manager, Redis and PostgreSQL together):
-TICKS_TABLE
+waits for one.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class ServeSettings(BaseModel):
 
     `max_model_len`: tokens, also "32k" (32000), "32K" (32768) or "auto" (as long as the memory allows);
     None: the model's own.  `gpu_memory_utilization`: share of the card's whole memory; None: vLLM's
-    default.
+    default.  `max_num_seqs`, `max_num_batched_tokens`: requests, and tokens, of one step.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -44,6 +44,9 @@ class ServeSettings(BaseModel):
     kv_cache_dtype: str | None = None
     gpu_memory_utilization: float | None = None
     trust_remote_code: bool = False
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    enforce_eager: bool = False
     served_model_name: str | None = None
     port: int = 8000
     extra_args: tuple[str, ...] = ()
@@ -113,6 +116,9 @@ def _flags(settings: ServeSettings) -> dict[str, object]:
         "--kv-cache-dtype": settings.kv_cache_dtype,
         "--gpu-memory-utilization": settings.gpu_memory_utilization,
         "--trust-remote-code": settings.trust_remote_code,
+        "--max-num-seqs": settings.max_num_seqs,
+        "--max-num-batched-tokens": settings.max_num_batched_tokens,
+        "--enforce-eager": settings.enforce_eager,
     }
 
 
@@ -186,6 +192,13 @@ def _numbers(settings: ServeSettings, version: str | None) -> Problems:
     if settings.tensor_parallel_size < 1:
         what = f"{settings.tensor_parallel_size} is no number of GPUs."
         yield InvalidArgument(what, "Write 1 or more.", key="tensor_parallel_size")
+    seqs, batched = settings.max_num_seqs, settings.max_num_batched_tokens
+    for key, value in (("max_num_seqs", seqs), ("max_num_batched_tokens", batched)):
+        if value is not None and value < 1:
+            yield InvalidArgument(f"{value} is too few.", "Write 1 or more.", key=key)
+    if seqs is not None and batched is not None and batched < seqs:
+        what = f"{batched} is less than max_num_seqs, {seqs}: each request needs a token a step."
+        yield InvalidArgument(what, f"Raise it to {seqs} or more.", key="max_num_batched_tokens")
     if not 1 <= settings.port <= MAX_PORT:
         yield InvalidArgument(f"{settings.port} is no port.", f"Write 1 to {MAX_PORT}.", key="port")
 

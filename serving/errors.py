@@ -2,7 +2,8 @@
 
 ServingError             every failure of this room; its text is safe to show to anybody
 ├── InvalidArgument      a setting or flag that vLLM would refuse; `key` names it
-│   └── InvalidArguments several of them at once, in `problems`
+│   ├── InvalidArguments several of them at once, in `problems`
+│   └── UnknownGpu       no card of that name is known
 ├── ModelError           what the Hub says about the model; seen before a GPU is taken
 │   ├── ModelNotFound    no such repo, or private and not for this token
 │   ├── RevisionNotFound the repo has no such branch, tag or commit
@@ -57,6 +58,11 @@ class InvalidArguments(InvalidArgument):
     def __init__(self, problems: Sequence[InvalidArgument]) -> None:
         super().__init__("\n".join(f"{p.key}: {p}" for p in problems), key=problems[0].key)
         self.problems = tuple(problems)
+
+
+class UnknownGpu(InvalidArgument):
+    code = "unknown-gpu"
+    key = "gpu"
 
 
 class ModelError(ServingError):

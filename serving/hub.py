@@ -1,8 +1,8 @@
 """The one place that talks to the Hugging Face Hub, by huggingface_hub.
 
-At most three requests for a model that isn't cached: its info, its config.json, and one more for what
-these leave open (the chat template; or, in a gated repo without a config.json, whether the token may read
-it).
+At most four requests for a model that isn't cached: its info, its config.json, up to two for its tensors
+(`hub_tensors.py`), and what is left of the four for what these leave open: how it is quantized, the chat
+template; or, in a gated repo without a config.json, whether the token may read it.
 
 Each answer is retried here and nowhere else, within a deadline, and comes out as facts or as an error of
 ours.
@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from . import hub_cache
@@ -27,7 +27,10 @@ from .errors import (
     RevisionNotFound,
     ServingError,
 )
-from .hub_facts import Access, Contents, HubFacts, contents_of
+from .hub_facts import Access, Contents, HubFacts, contents_of, quantization_file
+from .hub_retrying import TOO_MANY, passing, reset_seconds, wait
+from .hub_tensors import read_tensors, weight_files
+from .tensors import Tensors
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -36,10 +39,10 @@ DEFAULT_ENDPOINT = "https://huggingface.co"
 REQUEST_SECONDS = 10.0
 DEADLINE_SECONDS = 20.0
 TRIES = 4
-FIRST_WAIT, LONGEST_WAIT = 0.5, 4.0  # seconds between tries, doubling
-_INFO: list[Any] = ["sha", "gated", "private", "disabled", "config", "siblings"]
-_TOO_MANY = 429
-_BUSY = frozenset({408, _TOO_MANY, 500, 502, 503, 504})
+REQUESTS = 4  # for one model; a try again isn't one
+_INFO = ("sha", "gated", "private", "disabled", "config", "siblings", "safetensors")
+_NOT_THERE = frozenset({404, 416})
+_PARTIAL = 206
 
 
 def endpoint_from_environment() -> str:
@@ -67,18 +70,32 @@ def fetch(
     if cached := hub_cache.load(endpoint, repo_id, revision, token):
         return cached
     hub = _Hub(endpoint, repo_id, revision, token, timeout=timeout, deadline=deadline)
-    access, names, tokenizer = hub.info()
+    access, info = hub.info()
     contents = hub_cache.load_contents(endpoint, access)
-    if contents is None or access.gated:
+    if contents is None:
+        contents = hub.contents(access, info)
+    elif access.gated:
         # The Hub tells everybody about a gated repo: only reading a file shows that this token may.
-        contents = hub.contents(access, names, tokenizer)
+        hub.prove_access(access, info)
     facts = HubFacts(access=access, contents=contents)
-    hub_cache.save(endpoint, repo_id, revision, token, facts)
+    if not hub.poorer:
+        hub_cache.save(endpoint, repo_id, revision, token, facts)
     return facts
 
 
+class _Info(NamedTuple):
+    """What the Hub says of a repo beside who may read it.
+
+    `tokenizer`: what it repeats of tokenizer_config.json; `parameters`: elements by dtype in its safetensors.
+    """
+
+    names: list[str]
+    tokenizer: dict[str, Any] | None
+    parameters: dict[str, int]
+
+
 class _Hub:
-    """The requests for one model."""
+    """The requests for one model; `left`: how many more there may be."""
 
     def __init__(
         self,
@@ -90,89 +107,158 @@ class _Hub:
         timeout: float,
         deadline: float,
     ) -> None:
-        from huggingface_hub import HfApi
-
         self.endpoint, self.repo_id, self.revision = endpoint, repo_id, revision
         self.token: str | None = token or None
         self.timeout = timeout
+        self.left = REQUESTS - 1  # the first is for the repo's info
+        self.poorer = False
+        self._base = ""
+        self._sha = ""
         self._ends = time.monotonic() + deadline
-        self._api = HfApi(endpoint=endpoint, token=self.token or False)
 
-    def info(self) -> tuple[Access, list[str], dict[str, Any] | None]:
-        """What the Hub says of the repo: access, file names, and what it repeats of tokenizer_config.json."""
-        info = self._tried(
-            lambda: self._api.model_info(
-                self.repo_id,
-                revision=self.revision,
-                timeout=self.timeout,
-                expand=_INFO,
-            )
-        )
-        if not info.sha:
+    def info(self) -> tuple[Access, _Info]:
+        """What the Hub says of the repo."""
+        said = self._said("&".join(f"expand={part}" for part in _INFO), self.revision)
+        sha = said.get("sha")
+        if not sha or not isinstance(sha, str):
             raise HubUnreachable(f"{self.endpoint} says nothing of the commit of {self.repo_id}.", "Is it a Hub?")
         access = Access(
-            repo_id=info.id,
-            sha=info.sha,
-            gated=info.gated or False,
-            private=bool(info.private),
-            disabled=bool(info.disabled),
+            repo_id=str(said.get("id") or said.get("modelId") or self.repo_id),
+            sha=sha,
+            gated=said.get("gated") or False,
+            private=bool(said.get("private")),
+            disabled=bool(said.get("disabled")),
         )
         if access.disabled:
             raise self._disabled()
-        names = [sibling.rfilename for sibling in info.siblings or []]
-        return access, names, (info.config or {}).get("tokenizer_config")
+        self._base, self._sha = f"{quote(access.repo_id)}/resolve/{sha}", sha
+        parameters = _part(_part(said, "safetensors"), "parameters")
+        return access, _Info(list(_files(said)), _part(said, "config").get("tokenizer_config"), parameters)
 
-    def contents(self, access: Access, names: list[str], tokenizer: dict[str, Any] | None) -> Contents:
-        if "config.json" not in names:
-            if access.gated:
-                self._get(f"api/models/{quote(access.repo_id)}/auth-check")
-            return contents_of(names, {}, tokenizer)
-        config = self._json(access, "config.json")
-        known = tokenizer is not None or contents_of(names, config, None).chat_template
-        if not known and "tokenizer_config.json" in names:
-            tokenizer = self._json(access, "tokenizer_config.json")
-        elif "tokenizer_config.json" not in names:
+    def _said(self, query: str, revision: str | None) -> dict[str, Any]:
+        """The Hub's JSON about the repo.
+
+        Read here, not by the client: that one fails at an answer with a key less than huggingface.co's.
+        """
+        from huggingface_hub.utils import validate_repo_id
+
+        path = f"api/models/{self.repo_id}" + (f"/revision/{quote(revision, safe='')}" if revision else "")
+
+        def ask() -> dict[str, Any]:
+            validate_repo_id(self.repo_id)
+            return _object(self._asked(f"{path}?{query}")) or {}
+
+        return self._tried(ask)
+
+    def prove_access(self, access: Access, info: _Info) -> None:
+        """Reads a file of a gated repo, or asks whether it may be read."""
+        if _may_have_config(info.names):
+            self._optional(f"{self._base}/config.json")
+        else:
+            self._optional(f"api/models/{quote(access.repo_id)}/auth-check")
+
+    def contents(self, access: Access, info: _Info) -> Contents:
+        names, tokenizer = info.names, info.tokenizer
+        config: dict[str, Any] = {}
+        if _may_have_config(names):
+            config = self.config()
+        elif access.gated:
+            self.prove_access(access, info)
+        tensors = Tensors() if "adapter_config.json" in names else read_tensors(self, names, config, info.parameters)
+        said = None
+        if self.left and (file := quantization_file(names, config)):
+            said = file, self.json_file(file) or {}
+        known = tokenizer is not None or not config or contents_of(names, config, None).chat_template
+        if not known and self.left and ("tokenizer_config.json" in names or not names):
+            tokenizer = self.json_file("tokenizer_config.json") or {}
+        elif names and "tokenizer_config.json" not in names:
             tokenizer = tokenizer or {}
-        return contents_of(names, config, tokenizer)
+        return contents_of(names, config, tokenizer, tensors=tensors, quantization=said)
 
-    def _json(self, access: Access, file: str) -> dict[str, Any]:
-        content = self._get(f"{quote(access.repo_id)}/resolve/{access.sha}/{file}")
-        try:
-            value = json.loads(content)
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            what = f"{file} of {self.repo_id} from {self.endpoint} is no JSON object."
+    def config(self) -> dict[str, Any]:
+        """config.json; empty where there is none."""
+        content = self._optional(f"{self._base}/config.json")
+        value = {} if content is None else _object(content)
+        if value is None:
+            what = f"config.json of {self.repo_id} from {self.endpoint} is no JSON object."
             raise HubUnreachable(what, "Look at the repo.")
         return value
 
-    def _get(self, path: str) -> bytes:
-        """The client's own calls for a file or for access either retry by themselves or have no time limit."""
+    def json_file(self, file: str) -> dict[str, Any] | None:
+        """The content of a JSON file; None for one that isn't there, or can't be had now."""
+        content = self._spared(f"{self._base}/{file}")
+        return None if content is None else _object(content)
+
+    def first_bytes(self, file: str, count: int, start: int = 0) -> bytes | None:
+        """`count` bytes of a file; None as for `json_file`.  A server without ranges isn't read further."""
+        return self._spared(f"{self._base}/{quote(file)}", (start, count))
+
+    def sizes(self) -> dict[str, int] | None:
+        """Bytes of each file, by another form of the repo's info; None when the Hub doesn't say."""
+        self.left -= 1
+        try:
+            said = self._said("blobs=true", self._sha)
+        except (_NotThere, HubUnreachable):
+            return None
+        return {name: size for name, file in _files(said).items() if isinstance(size := file.get("size"), int)}
+
+    def _spared(self, path: str, part: tuple[int, int] | None = None) -> bytes | None:
+        """A file that can be done without: when it can't be had now, the facts are poorer, and aren't kept."""
+        try:
+            return self._optional(path, part)
+        except HubUnreachable:
+            self.poorer = True
+            return None
+
+    def _optional(self, path: str, part: tuple[int, int] | None = None) -> bytes | None:
+        try:
+            return self._get(path, part)
+        except _NotThere:
+            return None
+
+    def _get(self, path: str, part: tuple[int, int] | None = None) -> bytes:
+        """The content of a path, or of a part of it: where to begin, and how many bytes."""
+        self.left -= 1
+        return self._tried(lambda: self._asked(path, part))
+
+    def _asked(self, path: str, part: tuple[int, int] | None = None) -> bytes:
+        """One try.  The client's own calls for a file or for access either retry or have no time limit."""
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-        url, headers = f"{self.endpoint}/{path}", build_hf_headers(token=self.token or False)
-
-        def get() -> bytes:
-            response = get_session().get(url, headers=headers, timeout=self.timeout, follow_redirects=True)
+        headers = build_hf_headers(token=self.token or False)
+        start, count = part or (0, 0)
+        if part:
+            headers["Range"] = f"bytes={start}-{start + count - 1}"
+        options: dict[str, Any] = {"headers": headers, "timeout": self.timeout, "follow_redirects": True}
+        with get_session().stream("GET", f"{self.endpoint}/{path}", **options) as response:
+            # A renamed repo is a second request; where the files lie is none to the Hub.
+            self.left -= len(response.history) if str(response.url).startswith(self.endpoint) else 0
+            unexplained = response.status_code in _NOT_THERE and "X-Error-Code" not in response.headers
+            if unexplained and not path.startswith("api/"):
+                raise _NotThere
             hf_raise_for_status(response)
-            return response.content
-
-        return self._tried(get)
+            if not part:
+                return bytes(response.read())
+            skipped = 0 if response.status_code == _PARTIAL else start
+            return _beginning(response.iter_bytes(), skipped + count)[skipped:]
 
     def _tried[Answer](self, ask: Callable[[], Answer]) -> Answer:
         """The answer to a request, tried again while that may help.  Raises errors of ours only."""
         import httpx
+        from huggingface_hub.errors import RemoteEntryNotFoundError
         from tenacity import Retrying, retry_if_exception
 
         retrying = Retrying(
             sleep=time.sleep,
-            retry=retry_if_exception(_passing),
-            wait=_wait,
+            retry=retry_if_exception(passing),
+            wait=wait,
             stop=self._enough,
             reraise=True,
         )
         try:
             return retrying(ask)
+        except RemoteEntryNotFoundError:
+            raise _NotThere from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, KeyError, TypeError) as error:
             raise self._meaning(error) from None
 
@@ -208,8 +294,8 @@ class _Hub:
         if status == forbidden and self.token:
             what = f"The Hub token may not read {self.repo_id}."
             return InvalidHubToken(what, "Give the token read access to this repo, or set another hf_token.")
-        if status == _TOO_MANY:
-            return self._unreachable(f"its rate limit is used up for {_reset_seconds(error) or 'some'} s")
+        if status == TOO_MANY:
+            return self._unreachable(f"its rate limit is used up for {reset_seconds(error) or 'some'} s")
         return self._unreachable(f"it answers {status}")
 
     def _gated(self) -> ServingError:
@@ -245,6 +331,47 @@ class _Hub:
         return HubUnreachable(f"{self.endpoint} couldn't be asked about {self.repo_id}: {why}.", "Try again later.")
 
 
+def _may_have_config(names: list[str]) -> bool:
+    """False where asking for config.json is in vain: some Hubs list nothing, or the weights only."""
+    instead = {"params.json", "adapter_config.json"} & set(names)
+    weights = weight_files(names, "safetensors") or weight_files(names, "bin")
+    return "config.json" in names or not names or bool(weights and not instead)
+
+
+def _part(said: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = said.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _files(said: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The files of a repo by name, as its info has them."""
+    listed = said.get("siblings")
+    files = listed if isinstance(listed, list) else []
+    return {str(file["rfilename"]): file for file in files if isinstance(file, dict) and "rfilename" in file}
+
+
+def _object(content: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+class _NotThere(Exception):
+    """The repo has no such file, or the file no such part."""
+
+
+def _beginning(pieces: Iterator[bytes], count: int) -> bytes:
+    """The first bytes of a body; what comes after them isn't waited for."""
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+        if len(content) >= count:
+            break
+    return bytes(content[:count])
+
+
 _KINDS_OF_SILENCE = {
     "ConnectError": "no connection",
     "ConnectTimeout": "no connection in time",
@@ -252,30 +379,3 @@ _KINDS_OF_SILENCE = {
     "ReadError": "the connection broke",
     "RemoteProtocolError": "the connection broke",
 }
-
-
-def _passing(error: BaseException) -> bool:
-    """True for what may be over in a moment."""
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in _BUSY
-    return isinstance(error, httpx.TransportError)
-
-
-def _wait(state: RetryCallState) -> float:
-    """Seconds until the next try: what the Hub's RateLimit header says, else doubling."""
-    error = state.outcome.exception() if state.outcome else None
-    return _reset_seconds(error) or min(FIRST_WAIT * 2.0 ** (state.attempt_number - 1), LONGEST_WAIT)
-
-
-def _reset_seconds(error: Any) -> float | None:
-    """When a refused client may ask again, from `RateLimit: "api";r=0;t=55`."""
-    from huggingface_hub.utils import parse_ratelimit_headers
-
-    response = getattr(error, "response", None)
-    if response is None or response.status_code != _TOO_MANY:
-        return None
-    limits = parse_ratelimit_headers(response.headers)
-    return float(limits.reset_in_seconds) if limits else None

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ValidationError
 from .hub_facts import Access, Contents, HubFacts
 
 ACCESS_SECONDS = 600.0
-_SCHEMA = "v1"  # to be raised when Access or Contents change
+_SCHEMA = "v2"  # to be raised when Access or Contents change
 _TOKEN_DIGITS = 16  # of the token's sha256; enough to tell tokens apart, too few to be one
 
 

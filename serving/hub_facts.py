@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from .quantization import carried_by
+from .tensors import Tensors
 
 Gate = Literal[False, "auto", "manual"]
 
@@ -66,6 +68,7 @@ class Contents(BaseModel):
     """What is in a commit; never changes.  `config` is its config.json, empty where it has none.
 
     `mistral_format`: it has Mistral's own params.json, which vLLM reads instead of a config.json.
+    `tensors`: what its weight files hold.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +79,7 @@ class Contents(BaseModel):
     is_adapter: bool
     chat_template: bool | None
     mistral_format: bool
+    tensors: Tensors = Tensors()
 
 
 class HubFacts(BaseModel):
@@ -143,8 +147,19 @@ class HubFacts(BaseModel):
         return self.contents.chat_template
 
 
-def contents_of(names: list[str], config: dict[str, Any], tokenizer: dict[str, Any] | None) -> Contents:
-    """The contents of a commit with these files; `tokenizer`: tokenizer_config.json, None when not known."""
+def contents_of(
+    names: list[str],
+    config: dict[str, Any],
+    tokenizer: dict[str, Any] | None,
+    *,
+    tensors: Tensors | None = None,
+    quantization: tuple[str, dict[str, Any]] | None = None,
+) -> Contents:
+    """The contents of a commit with these files.
+
+    `tokenizer`: tokenizer_config.json, None when not known; `quantization`: name and content of the file in which
+    the checkpoint says how it is quantized, where its config.json doesn't.
+    """
     template: bool | None = None
     if _TEMPLATE_FILES & set(names) or (tokenizer or {}).get("chat_template"):
         template = True
@@ -152,24 +167,42 @@ def contents_of(names: list[str], config: dict[str, Any], tokenizer: dict[str, A
         template = False
     return Contents(
         config=config,
-        quantization=_quantization(config, names),
+        quantization=_quantization(config, names, quantization),
         files=_files(names),
         is_adapter="adapter_config.json" in names and "config.json" not in names,
         chat_template=template,
         mistral_format="params.json" in names,
+        tensors=tensors or Tensors(),
     )
 
 
-def _quantization(config: dict[str, Any], names: list[str]) -> Quantization | None:
+def quantization_file(names: list[str], config: dict[str, Any]) -> str | None:
+    """The file that says how the checkpoint is quantized, when its config.json doesn't."""
+    return None if carried_by(config) else next((file for file in _QUANTIZATION_FILES if file in names), None)
+
+
+def _quantization(
+    config: dict[str, Any], names: list[str], said: tuple[str, dict[str, Any]] | None
+) -> Quantization | None:
     carried = carried_by(config)
-    if carried is None:
-        method = next((method for file, method in _QUANTIZATION_FILES.items() if file in names), None)
-        return Quantization(method=method, in_config=False) if method else None
+    if carried is not None:
+        return _settings(carried, "unknown", in_config=True)
+    file = quantization_file(names, config)
+    if file is None:
+        return None
+    content = said[1] if said and said[0] == file else {}
+    inner = content.get("quantization")  # ModelOpt's file has them one level down
+    return _settings(inner if isinstance(inner, dict) else content, _QUANTIZATION_FILES[file], in_config=False)
+
+
+def _settings(said: Mapping[str, Any], method: str, *, in_config: bool) -> Quantization:
+    named = str(said.get("quant_method") or said.get("quant_algo") or method).lower()
     return Quantization(
-        method=str(carried.get("quant_method") or carried.get("quant_algo") or "unknown").lower(),
-        bits=_integer(carried.get("bits", carried.get("w_bit"))),
-        group_size=_integer(carried.get("group_size", carried.get("q_group_size"))),
-        desc_act=carried.get("desc_act") is True,
+        method=named if in_config else method,
+        bits=_integer(said.get("bits", said.get("w_bit"))),
+        group_size=_integer(said.get("group_size", said.get("q_group_size"))),
+        desc_act=said.get("desc_act") is True,
+        in_config=in_config,
     )
 
 

@@ -6,24 +6,23 @@ config.json leaves open isn't judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator
 
-from .arguments import ExtraArgs, parse_extra_args
 from .command import max_model_len_tokens
 from .errors import (
     InvalidArgument,
     ModelLenTooLong,
     NotServable,
-    ParallelSizeMismatch,
     QuantizationMismatch,
     ServingError,
 )
-from .flags import table
 from .hub_facts import HubFacts
-from .model_config import ABSOLUTE_POSITIONS, Shape, derived_max_model_len, is_moe, padded_vocab, shape
+from .model_config import ABSOLUTE_POSITIONS, derived_max_model_len
+from .model_request import ModelRequest
 from .quantization import family, needs_checkpoint, reads
+from .rules_parallel import family_is_divided, parallel
+
+__all__ = ["Finding", "ModelRequest", "findings"]
 
 Finding = ServingError | str
 
@@ -41,45 +40,13 @@ _OTHER_MODELS = (
 _HALF = ("float16", "half")
 _NO_HALF = frozenset({"gemma2", "gemma3", "gemma3_text", "plamo2", "glm4"})  # numerically unstable in float16
 _SINGLE = ("float", "float32")
-_LARGEST_SUGGESTION = 16  # GPUs
 _DESC_ACT_REFUSED_SINCE = (0, 32)
 _LEFT_TO_CONFIG = ("awq", "gptq")  # never passed on as a flag: in some releases that forces slower kernels
-_BIGCODE_UNDIVIDED_SINCE = (0, 27)
-
-
-@dataclass(frozen=True)
-class ModelRequest:
-    """One model as it is meant to be served.  `token`: the Hub token that it will be deployed with."""
-
-    name: str
-    model: str
-    revision: str | None = None
-    quantization: str | None = None
-    max_model_len: int | str | None = None
-    tensor_parallel_size: int = 1
-    dtype: str = "auto"
-    token: str | None = field(default=None, repr=False)
-    vllm_version: str | None = None
-    extra_args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def extra(self) -> ExtraArgs:
-        return parse_extra_args(self.extra_args, self.vllm_version)
-
-    @property
-    def config_is_overridden(self) -> bool:
-        """True when vLLM won't go by the config.json of the repo."""
-        return any(self.extra.last(dest) for dest in ("hf_overrides", "hf_config_path", "rope_scaling", "rope_theta"))
-
-    @property
-    def release(self) -> tuple[int, int]:
-        return table().release(self.vllm_version)
 
 
 def findings(request: ModelRequest, facts: HubFacts) -> list[Finding]:
     """What is wrong, or worth knowing, with serving this model like this."""
-    found = list(_contents(request, facts))
+    found = list(contents(request, facts))
     if any(isinstance(finding, NotServable) for finding in found):
         return found  # the rest would be said of numbers that aren't there
     checks = _OF_REPO if request.config_is_overridden else (*_OF_REPO, *_OF_CONFIG)
@@ -89,7 +56,7 @@ def findings(request: ModelRequest, facts: HubFacts) -> list[Finding]:
     return found
 
 
-def _contents(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
+def contents(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
     repo = facts.repo_id
     if facts.is_adapter:
         cure = "Serve the base model, with --enable-lora and --lora-modules=NAME=REPO in extra_args."
@@ -116,17 +83,17 @@ def _is_no_generator(facts: HubFacts) -> bool:
     return names[0].endswith(_OTHER_MODELS) and not any(name.endswith(_TEXT_GENERATORS) for name in names)
 
 
-def _weights(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
+def weights(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
     if facts.files.weights and not facts.has_safetensors:
         yield "The weights are .bin files: the session's memory must hold the largest of them whole."
 
 
-def _chat(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
+def chat(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
     if facts.chat_template is False and not request.extra.last("chat_template"):
         yield "It has no chat template: /v1/chat/completions answers 400 unless --chat-template is given."
 
 
-def _quantization(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
+def quantization(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
     asked, carried = request.quantization, facts.quantization
     if asked and not carried:
         yield from _quantization_not_carried(asked, facts)
@@ -171,13 +138,13 @@ def _carried(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
         yield QuantizationMismatch(what, "Leave dtype at auto.", key="dtype")
 
 
-def _dtype(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
+def dtype(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
     if request.dtype in _HALF and facts.model_type in _NO_HALF:
         what = f"dtype is {request.dtype}, in which {facts.model_type} is numerically unstable; vLLM refuses it."
         yield InvalidArgument(what, "Use bfloat16.", key="dtype")
 
 
-def _length(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
+def length(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
     try:
         asked = max_model_len_tokens(request.max_model_len)
     except InvalidArgument as problem:
@@ -197,43 +164,6 @@ def _length(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
         yield f"{what} VLLM_ALLOW_LONG_MAX_MODEL_LEN lets it start; beyond that length answers may be noise."
 
 
-def _parallel(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
-    size = request.tensor_parallel_size
-    if size < 1:
-        return  # the command line's to refuse
-    if reasons := " and ".join(_undivided(facts, size)):
-        fitting = [n for n in range(1, _LARGEST_SUGGESTION + 1) if not any(_undivided(facts, n))]
-        cure = f"Set tensor_parallel_size to one of {', '.join(map(str, fitting))}."
-        yield ParallelSizeMismatch(f"{facts.repo_id} can't be divided among {size} GPUs: {reasons}.", cure)
-    if size > 1 and facts.model_type == "gpt_bigcode" and request.release >= _BIGCODE_UNDIVIDED_SINCE:
-        yield "vLLM can't divide this family (gpt_bigcode): every GPU would hold most of the weights."
-
-
-def _undivided(facts: HubFacts, size: int) -> Iterator[str]:
-    """What can't be divided by `size`; vLLM's rules, in its order."""
-    sizes = shape(facts.config)
-    if sizes.heads and sizes.heads % size:
-        yield f"it has {sizes.heads} attention heads"
-    if sizes.vocab and padded_vocab(sizes.vocab) % size:
-        yield f"its vocabulary is padded to {padded_vocab(sizes.vocab)}"
-    if sizes.kv_heads and sizes.kv_heads % size and size % sizes.kv_heads:
-        yield f"it has {sizes.kv_heads} KV heads"
-    if sizes.intermediate and not is_moe(facts.config):
-        if sizes.intermediate % size:
-            yield f"its intermediate size is {sizes.intermediate}"
-        elif _splits_awq_group(facts, sizes, size):
-            yield f"its AWQ groups of {facts.quantization and facts.quantization.group_size} would be cut"
-
-
-def _splits_awq_group(facts: HubFacts, sizes: Shape, size: int) -> bool:
-    """AWQ scales belong to groups of inputs, and a group can't be on two GPUs."""
-    carried = facts.quantization
-    if not carried or family(carried.method) != "awq" or not carried.group_size or carried.group_size < 1:
-        return False
-    inputs = [sizes.intermediate or 0, (sizes.heads or 0) * (sizes.head_dim or 0)]
-    return any(n // size % carried.group_size for n in inputs)
-
-
 Check = Callable[[ModelRequest, HubFacts], Iterator[Finding]]
-_OF_REPO: tuple[Check, ...] = (_quantization, _dtype, _weights, _chat)
-_OF_CONFIG: tuple[Check, ...] = (_length, _parallel)
+_OF_REPO: tuple[Check, ...] = (quantization, dtype, weights, chat)
+_OF_CONFIG: tuple[Check, ...] = (length, parallel, family_is_divided)

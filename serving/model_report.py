@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from .errors import HubUnreachable, InvalidArgument, ServingError
 from .hub import DEADLINE_SECONDS, REQUEST_SECONDS, fetch
 from .hub_facts import HubFacts
-from .model_checks import ModelRequest, findings
+from .model_checks import findings
 from .model_config import derived_max_model_len
+from .model_request import ModelRequest
 from .repo_id import RepoRef, is_folder, parse_repo_id
 
 WORKERS = 8  # requests under way at once
-_UNCHECKED = "access, quantization, max_model_len, tensor_parallel_size, chat template"
+UNCHECKED = "access, quantization, max_model_len, tensor_parallel_size, chat template"
 
 __all__ = ["ModelReport", "ModelRequest", "preflight"]
 
@@ -58,6 +59,21 @@ def preflight(
 
     `timeout`: seconds for one request to the Hub; `deadline`: seconds after which no further try begins.
     """
+    known = facts_of(requests, endpoint=endpoint, timeout=timeout, deadline=deadline)
+    return [_report(request, facts) for request, facts in zip(requests, known, strict=True)]
+
+
+def facts_of(
+    requests: Sequence[ModelRequest],
+    *,
+    endpoint: str | None = None,
+    timeout: float = REQUEST_SECONDS,
+    deadline: float = DEADLINE_SECONDS,
+) -> list[HubFacts | ServingError | None]:
+    """What the Hub says of each request's model, or why it says nothing; None for a folder of the session.
+
+    Asks about all of them side by side, and about the same model once.
+    """
     asked: dict[tuple[RepoRef, str | None], Future[HubFacts]] = {}
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="preflight") as pool:
         for request in requests:
@@ -67,7 +83,21 @@ def preflight(
                 asked[key] = pool.submit(
                     fetch, repo_id, revision, token, endpoint=endpoint, timeout=timeout, deadline=deadline
                 )
-        return [_report(request, asked) for request in requests]
+        return [_facts(request, asked) for request in requests]
+
+
+def _facts(
+    request: ModelRequest, asked: dict[tuple[RepoRef, str | None], Future[HubFacts]]
+) -> HubFacts | ServingError | None:
+    if is_folder(request.model):
+        return None
+    try:
+        parse_repo_id(request.model)
+        key = _key(request)
+        assert key is not None
+        return asked[key].result()
+    except ServingError as problem:
+        return problem
 
 
 def _key(request: ModelRequest) -> tuple[RepoRef, str | None] | None:
@@ -81,19 +111,16 @@ def _key(request: ModelRequest) -> tuple[RepoRef, str | None] | None:
     return RepoRef(ref.repo_id, request.revision or ref.revision), request.token or None
 
 
-def _report(request: ModelRequest, asked: dict[tuple[RepoRef, str | None], Future[HubFacts]]) -> ModelReport:
+def _report(request: ModelRequest, facts: HubFacts | ServingError | None) -> ModelReport:
     name, model = request.name, request.model
-    if is_folder(model):
+    if facts is None:
         return ModelReport(name, model, warnings=(f"{model} is a folder of the session: nothing of it was checked.",))
+    if isinstance(facts, HubUnreachable):
+        return ModelReport(name, model, warnings=(f"{facts.what} Not checked: {UNCHECKED}.",))
+    if isinstance(facts, ServingError):
+        return ModelReport(name, model, problems=(facts,))
     try:
-        parse_repo_id(model)
-        key = _key(request)
-        assert key is not None
-        facts = asked[key].result()
         found = findings(request, facts)
-    except HubUnreachable as error:
-        warning = f"{error.what} Not checked: {_UNCHECKED}."
-        return ModelReport(name, model, warnings=(warning,))
     except ServingError as problem:
         return ModelReport(name, model, problems=(problem,))
     return ModelReport(

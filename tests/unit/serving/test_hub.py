@@ -1,4 +1,4 @@
-"""The invariant: whatever the Hub answers becomes facts or one of our errors, in at most three requests.
+"""The invariant: whatever the Hub answers becomes facts or one of our errors, in at most four requests.
 
 No token is ever in a text.
 """
@@ -19,9 +19,9 @@ from serving import (
     ServingError,
     fetch,
 )
-from serving.hub import TRIES
+from serving.hub import REQUESTS, TRIES
 
-from .hub_double import APPROVED, LLAMA, SHA, UNAPPROVED, Hub, Repo, error, rate_limited
+from .hub_double import APPROVED, LLAMA, SHA, UNAPPROVED, Hub, Repo, error, rate_limited, safetensors
 
 
 def test_facts_of_an_open_model(hub: Hub) -> None:
@@ -45,6 +45,7 @@ def test_facts_of_an_open_model(hub: Hub) -> None:
     assert hub.paths == [
         "/api/models/org/open",
         f"/org/open/resolve/{SHA}/config.json",
+        f"/org/open/resolve/{SHA}/model.safetensors",
         f"/org/open/resolve/{SHA}/tokenizer_config.json",
     ]
 
@@ -81,11 +82,17 @@ def test_what_is_in_the_repo(hub: Hub, repo: Repo, expected: dict[str, Any]) -> 
     hub.repos["org/it"] = repo
     facts = fetch("org/it")
     assert {key: getattr(facts, key) for key in expected} == expected
-    assert len(hub.requests) <= 3
+    assert len(hub.requests) <= REQUESTS
 
 
 def test_a_renamed_model_gets_its_present_name(hub: Hub) -> None:
     assert fetch("old-name").repo_id == "org/open"
+
+
+def test_a_renamed_model_takes_no_more_requests(hub: Hub) -> None:
+    hub.repos["org/open"] = one_layer()
+    assert fetch("old-name").contents.tensors.stored
+    assert len(hub.requests) == REQUESTS
 
 
 def test_a_revision_is_asked_for_and_pinned(hub: Hub) -> None:
@@ -238,3 +245,105 @@ def test_the_endpoint_is_the_one_asked_for(
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.example:8080")
     ask()
     assert {request.url.netloc for request in hub.requests} == {b"hub.example:8080"}
+
+
+def one_layer(model: str = "model.safetensors") -> Repo:
+    header = {f"model.layers.{n}.input_layernorm.weight": ("F16", [4096]) for n in range(32)}
+    return Repo(files={model: safetensors(header, 150_000)}, parameters={"F16": 32 * 4096})
+
+
+SHARDED = {
+    "model.safetensors.index.json": {
+        "metadata": {"total_size": 2 * 4096 * 2},
+        "weight_map": {"model.norm.weight": "b.safetensors", "model.layers.0.input_layernorm.weight": "a.safetensors"},
+    },
+    "a.safetensors": safetensors({"model.layers.0.input_layernorm.weight": ("F16", [4096])}),
+    "b.safetensors": safetensors({"model.norm.weight": ("F16", [4096])}),
+}
+QUANTIZE = {"bits": 4, "group_size": 32, "desc_act": True}
+
+
+@pytest.mark.parametrize(
+    ("repo", "asked"),
+    [
+        (Repo(), ["config.json", "model.safetensors", "tokenizer_config.json"]),
+        (one_layer(), ["config.json", "model.safetensors", "model.safetensors"]),
+        (Repo(files=SHARDED), ["config.json", "model.safetensors.index.json", "b.safetensors"]),
+        (Repo(files={"pytorch_model.bin": b"PK"}), ["config.json", "?blobs=true", "tokenizer_config.json"]),
+        (
+            Repo(files={"pytorch_model.bin": b"PK", "pytorch_model.bin.index.json": {"weight_map": {}}}),
+            ["config.json", "pytorch_model.bin.index.json", "?blobs=true"],
+        ),
+        (
+            Repo(files={"model.safetensors": None, "quantize_config.json": QUANTIZE}),
+            ["config.json", "model.safetensors", "quantize_config.json"],
+        ),
+        (Repo(files={"a.gguf": b"GGUF"}, config=None), ["?blobs=true"]),
+        (Repo(listed=False), ["config.json", "model.safetensors.index.json", "model.safetensors"]),
+        (
+            Repo(listed=False, config=None, files={}),
+            ["config.json", "model.safetensors.index.json", "model.safetensors"],
+        ),
+    ],
+)
+def test_a_cold_model_takes_four_requests_at_most_and_a_warm_one_none(hub: Hub, repo: Repo, asked: list[str]) -> None:
+    hub.repos["org/it"] = repo
+    cold = fetch("org/it")
+    said = [
+        r.url.path.rpartition("/")[2] if "/resolve/" in r.url.path else f"?{r.url.query.decode()}" for r in hub.requests
+    ]
+    assert said[1:] == asked
+    assert len(hub.requests) <= REQUESTS
+    hub.requests.clear()
+    assert fetch("org/it") == cold
+    assert hub.requests == []
+
+
+def test_tensors_are_in_the_facts(hub: Hub) -> None:
+    hub.repos["org/it"] = one_layer()
+    tensors = fetch("org/it").contents.tensors
+    assert tensors.complete and tensors.total_bytes == 32 * 4096 * 2
+    assert [tuple(one) for one in tensors.stored] == [("model.layers.*.input_layernorm.weight", "F16", (4096,), 32, 32)]
+
+
+def test_a_config_that_is_not_listed_is_found(hub: Hub) -> None:
+    repo = one_layer()
+    hub.repos["org/it"] = repo
+    hub.unlisted = {"config.json"}
+    assert fetch("org/it").config == LLAMA
+
+
+def test_only_the_header_is_fetched(hub: Hub) -> None:
+    hub.repos["org/it"] = Repo(files={"model.safetensors": safetensors({"a": ("F16", [4])}) + b"\0" * 500_000})
+    assert fetch("org/it").contents.tensors.complete
+    asked = {request.headers["range"] for request in hub.requests if "range" in request.headers}
+    assert asked == {"bytes=0-99999"}
+
+
+def test_a_server_without_ranges_does_as_well(hub: Hub) -> None:
+    hub.repos["org/ranges"] = one_layer()
+    hub.repos["org/whole"] = one_layer()
+    hub.repos["org/whole"].ranges = False
+    assert fetch("org/whole").contents == fetch("org/ranges").contents
+
+
+def test_the_file_that_says_how_it_is_quantized(hub: Hub) -> None:
+    hub.repos["org/it"] = Repo(files={"model.safetensors": None, "quantize_config.json": QUANTIZE})
+    quantization = fetch("org/it").quantization
+    assert quantization is not None
+    assert quantization.model_dump() == {
+        "method": "gptq",
+        "bits": 4,
+        "group_size": 32,
+        "desc_act": True,
+        "in_config": False,
+    }
+
+
+def test_facts_without_a_header_that_could_not_be_had_now_are_not_kept(hub: Hub, naps: list[float]) -> None:
+    hub.repos["org/it"] = one_layer()
+    hub.failing = "model.safetensors"
+    assert fetch("org/it").contents.tensors.stored == ()
+    assert len(naps) == TRIES - 1
+    hub.failing = None
+    assert fetch("org/it").contents.tensors.complete

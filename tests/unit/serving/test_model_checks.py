@@ -135,9 +135,13 @@ def test_fewer_kv_heads_than_gpus_are_copied() -> None:
     assert found(facts(LLAMA | {"num_key_value_heads": 2}), tensor_parallel_size=8) == ([], [])
 
 
-def test_experts_are_not_judged_by_the_dense_size() -> None:
+def test_experts_are_judged_by_their_own_size() -> None:
     moe = LLAMA | {"num_local_experts": 8, "intermediate_size": 11010}
-    assert found(facts(moe), tensor_parallel_size=4) == ([], [])
+    assert found(facts(moe | {"moe_intermediate_size": 1024}), tensor_parallel_size=4) == ([], [])
+    problems, _ = found(facts(moe), tensor_parallel_size=4)
+    assert "intermediate size is 11010" in str(problems[0])
+    whole = {"extra_args": ("--enable-expert-parallel",)}
+    assert found(facts(moe), tensor_parallel_size=4, **whole) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class SessionSpec:
     ports: Sequence[int]
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # holds secrets
     mounts: Mapping[str, str] = field(default_factory=dict)  # folder name -> path in the session
+    max_lifetime: float | None = None  # seconds that it may run, then the cluster ends it
 
 
 @dataclass(frozen=True)
@@ -245,6 +246,7 @@ def _create_body(spec: SessionSpec) -> dict[str, Any]:
         "clusterMode": "single-node",
         "enqueueOnly": True,
         "reuseIfExists": False,  # with reuse, name and image decide and other resources are silently ignored
+        **({"batch_timeout": f"{spec.max_lifetime:.0f}s"} if spec.max_lifetime else {}),
         "config": {
             "resources": dict(spec.resources),
             "resource_opts": {"shmem": spec.shmem},

@@ -12,6 +12,7 @@ from providers.vllm_model_session import VLLMModelSession
 
 from .readiness_hook import readiness_hook
 from .resolution import ResolvedModel
+from .room import Room
 
 
 class ModelServingStack(pulumi.ComponentResource):
@@ -29,10 +30,11 @@ class ModelServingStack(pulumi.ComponentResource):
         self,
         model: ResolvedModel,
         identity: StackIdentity,
+        room: Room,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("backendai:serving:ModelServingStack", model.name, None, opts)
-        self._model, self._identity = model, identity
+        self._model, self._identity, self._room = model, identity, room
         self.api_key = pulumi.Output.secret(model.api_key) if model.api_key else identity.api_key(model.name)
         self._opened: dict[str, pulumi.Output[str | None]] = {}
         entries = [self._replica(index) for index in range(model.replicas)]
@@ -45,7 +47,7 @@ class ModelServingStack(pulumi.ComponentResource):
         args = {
             **model.inputs,
             "session_name": model.replica_session_name(index) or self._identity.session_name(name),
-            "owner": self._identity.owner(name),
+            "owner": self._room.owner(name),
             "api_key": self.api_key,
             "hf_token": model.hf_token,
         }
@@ -61,6 +63,7 @@ class ModelServingStack(pulumi.ComponentResource):
                 "port": session.port,
                 "domain": model.inputs["domain"],
                 "wait": model.wait,
+                "predicted": model.predicted or None,
                 "ready_timeout": model.ready_timeout,
             },
             pulumi.ResourceOptions(parent=self, hooks=hooks),
@@ -76,4 +79,6 @@ class ModelServingStack(pulumi.ComponentResource):
             port=session.port,
             max_model_len=endpoint.max_model_len,
             ready_seconds=endpoint.ready_seconds,
+            predicted=endpoint.predicted,
+            measured=endpoint.measured,
         ).apply(lambda entry: {**entry, "port": int(entry["port"])})

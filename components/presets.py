@@ -1,15 +1,18 @@
 """Sizing presets: one table, size class and quantization -> repository and resources.
 
 A quantized preset names a repository that carries the quantization: vLLM can't load AWQ or GPTQ from any other.
-`cards` names the GPUs that a row is meant for: each of them has room for the weights and for `max_model_len` tokens.
+Repositories, GPUs, lengths and `cards` are those of serving/proven.py, where each row is proved to start on each card.
 """
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from serving.proven import PROVEN, Quantization
+
+__all__ = ["PRESETS", "Preset", "Quantization", "Size"]
+
 Size = Literal["7b", "13b", "70b"]
-Quantization = Literal["none", "awq", "gptq"]
 
 
 class Preset(NamedTuple):
@@ -25,18 +28,29 @@ class Preset(NamedTuple):
     cards: tuple[str, ...]
 
 
-_24_UP = ("A10", "L4", "RTX 4090", "L40S", "A100-40GB", "A100-80GB", "H100-80GB")
-_40_UP = ("L40S", "A100-40GB", "A100-80GB", "H100-80GB")
-_80 = ("A100-80GB", "H100-80GB")
-
-PRESETS: dict[tuple[Size, Quantization], Preset] = {
-    ("7b", "none"): Preset("Qwen/Qwen2.5-7B-Instruct", 1, 1, 4, "24g", "2g", 8192, _24_UP),
-    ("7b", "awq"): Preset("Qwen/Qwen2.5-7B-Instruct-AWQ", 1, 1, 4, "16g", "2g", 8192, _24_UP),
-    ("7b", "gptq"): Preset("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", 1, 1, 4, "16g", "2g", 8192, _24_UP),
-    ("13b", "none"): Preset("Qwen/Qwen2.5-14B-Instruct", 1, 1, 8, "48g", "2g", 8192, _40_UP),
-    ("13b", "awq"): Preset("Qwen/Qwen2.5-14B-Instruct-AWQ", 1, 1, 6, "24g", "2g", 8192, _24_UP),
-    ("13b", "gptq"): Preset("Qwen/Qwen2.5-14B-Instruct-GPTQ-Int4", 1, 1, 6, "24g", "2g", 8192, _24_UP),
-    ("70b", "none"): Preset("Qwen/Qwen2.5-72B-Instruct", 4, 4, 16, "64g", "16g", 8192, _80),
-    ("70b", "awq"): Preset("Qwen/Qwen2.5-72B-Instruct-AWQ", 2, 2, 12, "64g", "8g", 8192, _40_UP),
-    ("70b", "gptq"): Preset("Qwen/Qwen2.5-72B-Instruct-GPTQ-Int4", 2, 2, 12, "64g", "8g", 8192, _40_UP),
+_BASES: dict[Size, str] = {
+    "7b": "Qwen/Qwen2.5-7B-Instruct",
+    "13b": "Qwen/Qwen2.5-14B-Instruct",
+    "70b": "Qwen/Qwen2.5-72B-Instruct",
 }
+# size, quantization -> cpu, memory, shmem
+_HOSTS: dict[tuple[Size, Quantization], tuple[int, str, str]] = {
+    ("7b", "none"): (4, "24g", "2g"),
+    ("7b", "awq"): (4, "16g", "2g"),
+    ("7b", "gptq"): (4, "16g", "2g"),
+    ("13b", "none"): (8, "48g", "2g"),
+    ("13b", "awq"): (6, "24g", "2g"),
+    ("13b", "gptq"): (6, "24g", "2g"),
+    ("70b", "none"): (16, "64g", "16g"),
+    ("70b", "awq"): (12, "64g", "8g"),
+    ("70b", "gptq"): (12, "64g", "8g"),
+}
+_PROVEN = {(row.base, row.quantization): row for row in PROVEN}
+
+
+def _preset(size: Size, quantization: Quantization) -> Preset:
+    row = _PROVEN[_BASES[size], quantization]
+    return Preset(row.model, row.gpus, row.gpus, *_HOSTS[size, quantization], row.max_model_len, row.cards)
+
+
+PRESETS: dict[tuple[Size, Quantization], Preset] = {key: _preset(*key) for key in _HOSTS}

@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 from pulumi.runtime.config import get_config_env, is_config_secret
 
+from backendai import Connection
 from providers.access import connection_of
 from providers.problems import Problem
 from providers.stack_identity import StackIdentity
-from serving import ModelRequest, preflight
 
 from .loading import SettingsError, StackFile
 from .model_serving_stack import ModelServingStack
 from .resolution import ResolvedModel, resolve
-
-# What preflight is told of a model besides its repository and token, by the names of the session's inputs.
-_ASKED = (
-    "revision",
-    "quantization",
-    "max_model_len",
-    "tensor_parallel_size",
-    "dtype",
-    "vllm_version",
-    "extra_args",
-    "env",
-)
+from .room import Room
+from .verdicts import judged
 
 
 def declare(config: pulumi.Config) -> list[ModelServingStack]:
     """Declares the stack.  Raises pulumi.RunError, with everything that is wrong, before the first resource."""
-    models, problems = _models(config)
-    if problems:
-        raise pulumi.RunError(str(SettingsError(problems, pulumi.get_stack())))
-    identity = StackIdentity("identity")
-    stacks = [ModelServingStack(model, identity) for model in models]
+    read = _read(config)
+    if read.problems:
+        raise pulumi.RunError(str(SettingsError(read.problems, pulumi.get_stack())))
+    models, identity = read.models, StackIdentity("identity")
+    room = Room(models, identity, read.connection, allow_queueing=read.allow_queueing)
+    stacks = [ModelServingStack(model, identity, room) for model in models]
     pulumi.export(
         "endpoints",
         pulumi.Output.all(*(s.endpoints for s in stacks)).apply(
             lambda lists: [entry for entries in lists for entry in entries]
         ),
     )
+    pulumi.export("verdicts", read.verdicts)
     cookies = pulumi.Output.all(*(s.cookies for s in stacks)).apply(_merged)
     pulumi.export("cookies", pulumi.Output.secret(cookies))
     pulumi.export("api_keys", pulumi.Output.all(**{m.name: s.api_key for m, s in zip(models, stacks, strict=True)}))
@@ -52,45 +46,43 @@ def _merged(mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {key: value for mapping in mappings for key, value in mapping.items()}
 
 
-def _models(config: pulumi.Config) -> tuple[list[ResolvedModel], list[Problem]]:
-    """The stack's models, and all that is wrong: in the file, with the values, on the Hub, with the credentials."""
+@dataclass
+class _Read:
+    """What the stack file comes to, and all that is wrong: in it, with the values, on the Hub, with the credentials."""
+
+    models: list[ResolvedModel] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    verdicts: dict[str, Any] = field(default_factory=dict)
+    connection: Connection | None = None
+    allow_queueing: bool = False
+
+
+def _read(config: pulumi.Config) -> _Read:
     prefix = f"{config.name}:"
     keys = [key.removeprefix(prefix) for key in get_config_env() if key.startswith(prefix)]
     file = StackFile(config.get, keys, lambda key: is_config_secret(prefix + key))
     settings, problems = file.read()
     if settings is None:
-        return [], problems
+        return _Read(problems=problems)
     models, more = resolve(settings)
-    return models, [*problems, *more, *_preflight(models), *(_credentials(config) if models else ())]
+    models, verdicts, refused = judged(models)
+    said = {problem.what for problem in more}  # vLLM's parser and the verdict agree on what is wrong with a flag
+    problems += [*more, *(problem for problem in refused if problem.what not in said)]
+    read = _Read(models, problems, verdicts, allow_queueing=settings.cluster.allow_queueing)
+    if models:
+        read.connection = _connection(config, read.problems)
+    return read
 
 
-def _preflight(models: list[ResolvedModel]) -> Iterator[Problem]:
-    """Asks the Hub about all models, side by side."""
-    reports = preflight([_request(model) for model in models])
-    for model, report in zip(models, reports, strict=True):
-        for problem in report.problems:
-            yield Problem(f"models[{model.index}] ({report.name})", problem.what, problem.cure)
-        for warning in report.warnings:
-            pulumi.log.warn(f"{report.name}: {warning}")
-
-
-def _credentials(config: pulumi.Config) -> Iterator[Problem]:
-    """Whether it is known where the cluster is and who we are, said once; a preview needs neither."""
+def _connection(config: pulumi.Config, problems: list[Problem]) -> Connection | None:
+    """Where the cluster is and who we are; None where that isn't known, said once: a preview needs neither."""
     from backendai import errors
 
     try:
-        connection_of(config.get)
+        return connection_of(config.get)
     except errors.InvalidConnection as error:
         if not pulumi.runtime.is_dry_run():
-            yield Problem("cluster", error.what, error.cure)
+            problems.append(Problem("cluster", error.what, error.cure))
         else:
             pulumi.log.warn(str(error))
-
-
-def _request(model: ResolvedModel) -> ModelRequest:
-    return ModelRequest(
-        name=model.name,
-        model=model.inputs["model"],
-        token=model.hf_token,
-        **{key: model.inputs[key] for key in _ASKED if key in model.inputs},
-    )
+        return None

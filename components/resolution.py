@@ -15,7 +15,7 @@ from providers.session_inputs import SessionInputs
 from serving import InvalidArgument, parse_repo_id
 
 from .presets import PRESETS, Preset, Quantization
-from .settings import ModelSettings, StackSettings
+from .settings import ClusterSettings, ModelSettings, StackSettings
 
 # Without a preset.  `shmem` and `tensor_parallel_size` follow from the GPUs.
 DEFAULTS: dict[str, Any] = {"gpus": 1, "cpu": 4, "memory": "16g", "max_model_len": 4096}
@@ -28,6 +28,11 @@ _SHARED = (
     "kv_cache_dtype",
     "gpu_memory_utilization",
     "trust_remote_code",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "enforce_eager",
+    "allow_unverified",
+    "max_lifetime",
     "port",
     "env",
     "extra_args",
@@ -50,6 +55,7 @@ class ResolvedModel:
     ready_timeout: float  # seconds
     session_name: str | None
     inputs: Mapping[str, Any]
+    predicted: Mapping[str, Any] = field(default_factory=dict)  # of the memory, by the names of ModelEndpoint
     api_key: str | None = field(default=None, repr=False)
     hf_token: str | None = field(default=None, repr=False)
 
@@ -115,8 +121,12 @@ def _resolve_one(settings: StackSettings, index: int, model: ModelSettings, toke
         "resource_group": model.resource_group or cluster.resource_group,
         "image": model.image or cluster.image,
         "vllm_version": model.vllm_version or (None if model.image else cluster.vllm_version),
+        "model_cache": model.model_cache or cluster.model_cache,
+        **_card(model if model.gpu or model.gpu_memory_gib else cluster),
         **{key: getattr(model, key) for key in _SHARED},
     }
+    if inputs["model_cache"] == "none":
+        inputs["model_cache"] = None
     if inputs["quantization"] == "none":
         inputs["quantization"] = None
     return ResolvedModel(
@@ -130,6 +140,10 @@ def _resolve_one(settings: StackSettings, index: int, model: ModelSettings, toke
         api_key=model.api_key,
         hf_token=model.hf_token or token,
     )
+
+
+def _card(said: ModelSettings | ClusterSettings) -> dict[str, Any]:
+    return {key: getattr(said, key) for key in ("gpu", "gpu_memory_gib", "compute_capability")}
 
 
 def _preset(model: ModelSettings) -> Preset | None:

@@ -25,7 +25,11 @@ class ClusterSettings(BaseModel):
     image: fields.Text  # no vLLM image is known to be in every cluster
     vllm_version: fields.Text | None = None  # where the image's name doesn't tell
     gpu: fields.Text | None = None  # the card's name, such as A100-80GB
+    gpu_memory_gib: fields.Gib | None = None  # for a card without a name that is known
+    compute_capability: fields.Capability | None = None
     gpu_unit: fields.GpuUnit = "cuda.device"
+    model_cache: fields.Text | None = None  # a folder that is mounted as the Hub cache
+    allow_queueing: bool = False  # whether `up` creates sessions that have to wait for room
 
 
 class ModelSettings(BaseModel):
@@ -48,11 +52,20 @@ class ModelSettings(BaseModel):
     kv_cache_dtype: fields.Text | None = None
     gpu_memory_utilization: fields.Share | None = None
     trust_remote_code: bool = False
+    max_num_seqs: fields.Count | None = None
+    max_num_batched_tokens: fields.Count | None = None
+    enforce_eager: bool = False
     served_model_name: fields.Text | None = None
     port: fields.Port = 8000
     env: fields.Environment = Field(default_factory=dict)
     extra_args: tuple[str, ...] = ()
     mounts: fields.Mounts = Field(default_factory=dict)
+    model_cache: fields.Text | None = None  # "none": not even the cluster's
+    gpu: fields.Text | None = None
+    gpu_memory_gib: fields.Gib | None = None
+    compute_capability: fields.Capability | None = None
+    allow_unverified: bool = False
+    max_lifetime: fields.Lifetime | None = None  # seconds from its start; nothing: until it is ended
     replicas: Annotated[fields.Whole, Field(ge=0, le=64)] = 1
     wait: bool = True
     ready_timeout: fields.Seconds = 1800.0

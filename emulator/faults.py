@@ -5,7 +5,10 @@
 `when` "after": the server has acted, but its answer is lost or changed; "before": it never heard of it.
 Actions: status (`status`, `error_code`, `body`, `headers`), html (a proxy's error page), slow (`delay`
 seconds), reset (the connection breaks), timeout (silence for `delay` seconds, for ever by default), truncate
-(half a body).
+(half a body), last (a true answer, and after it nobody listens any more: `Emulator.listen()`; server only).
+
+`session` picks the requests that are about one session, by its name, whose id no test knows beforehand.
+`taken` counts how often an order was carried out.
 """
 
 import re
@@ -18,13 +21,14 @@ from typing import Any
 from emulator.cluster.exceptions import problem_response
 from emulator.http import Request, Response
 
-ACTIONS = ("status", "html", "slow", "reset", "timeout", "truncate")
+ACTIONS = ("status", "html", "slow", "reset", "timeout", "truncate", "last")
 FOREVER = 86400.0  # seconds
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 HTML = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>nginx</body>\r\n</html>\r\n"
 
 
 class Cut(Exception):
-    """The connection ends without a whole answer: `how` is reset, timeout or truncate."""
+    """The connection ends without a whole answer: `how` is reset, timeout, truncate or last."""
 
     def __init__(self, how: str, delay: float, response: Response) -> None:
         super().__init__(how)
@@ -47,29 +51,34 @@ class Fault:
     times: int = 1
     skip: int = 0
     service: str = "cluster"  # or hub
+    session: str = ""  # regular expression, searched in the name of the session that the request is about
+    taken: int = 0
 
     def __post_init__(self) -> None:
         if self.action not in ACTIONS or self.when not in ("before", "after"):
             raise ValueError(f"{self.action}/{self.when} is no fault: {', '.join(ACTIONS)}; before, after")
 
-    def fits(self, service: str, request: Request) -> bool:
+    def fits(self, service: str, request: Request, session: Callable[[], str]) -> bool:
+        """`session` tells the name of the session that the request is about; asked only when it matters."""
         return (
             self.times != 0
             and self.service == service
             and self.method in ("*", request.method)
             and re.search(self.path, request.path) is not None
+            and (not self.session or re.search(self.session, session()) is not None)
         )
 
     def spoil(self, act: Callable[[], Response]) -> Response:
         """The answer to give instead of `act()`'s. Raises Cut when there is none."""
         if self.action == "slow" and self.when == "before":
             time.sleep(self.delay)
-        real = act() if self.when == "after" or self.action == "slow" else self._answer()
+        acts = self.when == "after" or self.action in ("slow", "last")
+        real = act() if acts else self._answer()
         if self.action == "slow":
             if self.when == "after":
                 time.sleep(self.delay)
             return real
-        if self.action in ("reset", "timeout", "truncate"):
+        if self.action in ("reset", "timeout", "truncate", "last"):
             raise Cut(self.action, self.delay or FOREVER, real)
         return self._answer()
 
@@ -85,9 +94,10 @@ class Fault:
 
 
 class Faults:
-    """The orders, first come, first served."""
+    """The orders, first come, first served.  `name_of`: the name of the session with this id, "" for none."""
 
-    def __init__(self) -> None:
+    def __init__(self, name_of: Callable[[str], str] = lambda _id: "") -> None:
+        self._name_of = name_of
         self._lock = threading.Lock()
         self._orders: list[Fault] = []
 
@@ -106,11 +116,27 @@ class Faults:
         """The order this request falls under, counted."""
         with self._lock:
             for fault in self._orders:
-                if not fault.fits(service, request):
+                if not fault.fits(service, request, lambda: self._session(request)):
                     continue
                 if fault.skip:
                     fault.skip -= 1
                     continue
                 fault.times -= 1
+                fault.taken += 1
                 return fault
         return None
+
+    def _session(self, request: Request) -> str:
+        """The name of the session that a request is about: by the id in its path, else by what its body says."""
+        if found := UUID.search(request.path):
+            return self._name_of(found[0])
+        try:
+            body = request.json()
+        except ValueError:
+            return ""
+        if not isinstance(body, dict):
+            return ""
+        if id_ := (body.get("variables") or {}).get("id"):
+            return self._name_of(str(id_))
+        wanted = (body.get("filter") or {}).get("name") or {}
+        return str(body.get("name") or wanted.get("equals") or "")

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Self
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -49,6 +50,7 @@ class Emulator(StandIn):
             self.cluster.settings.app_proxy = f"http://{host}:{self._app_proxy[1].getsockname()[1]}"
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
+        self._runners: list[web.AppRunner] = []  # of the cluster and of the Hub
         ready = threading.Event()
         self._thread = threading.Thread(
             target=self._loop.run_until_complete,
@@ -74,8 +76,25 @@ class Emulator(StandIn):
         self._thread.join()
         self._loop.close()
 
+    def refuse(self) -> None:
+        """Nobody listens at the manager's address, until `listen`; what is connected stays so."""
+        asyncio.run_coroutine_threadsafe(self.hang_up(), self._loop).result()
+
+    def listen(self) -> None:
+        """The manager's address is served again; fine when it is."""
+        asyncio.run_coroutine_threadsafe(self._listen_again(), self._loop).result()
+
+    async def hang_up(self) -> None:
+        """`refuse`, inside the server's loop."""
+        for site in tuple(self._runners[0].sites):
+            await site.stop()
+
+    async def _listen_again(self) -> None:
+        if not self._runners[0].sites:
+            host, port = self.endpoint.removeprefix("http://").rsplit(":", 1)
+            await web.SockSite(self._runners[0], _listen(host, int(port))).start()
+
     async def _serve(self, sockets: list[socket.socket], ready: threading.Event) -> None:
-        runners = []
         with contextlib.ExitStack() as stack:
             workers = stack.enter_context(ThreadPoolExecutor(WORKERS, "handler"))
             for sock, answer in zip(sockets, (self.answer_cluster, self.answer_hub), strict=True):
@@ -84,14 +103,14 @@ class Emulator(StandIn):
                 runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
                 await runner.setup()
                 await web.SockSite(runner, sock).start()
-                runners.append(runner)
+                self._runners.append(runner)
             if self._app_proxy:
                 await self._app_proxy[0].start(self._app_proxy[1])
             ready.set()
             await self._stop.wait()
             if self._app_proxy:
                 await self._app_proxy[0].close()
-            for runner in runners:
+            for runner in self._runners:
                 await runner.cleanup()
 
 
@@ -105,7 +124,7 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Handler:
     """aiohttp's side of one service: requests in, responses, tunnels and event streams out."""
 
-    def __init__(self, standin: StandIn, answer: Answer, workers: ThreadPoolExecutor) -> None:
+    def __init__(self, standin: Emulator, answer: Answer, workers: ThreadPoolExecutor) -> None:
         self._standin, self._answer, self._workers = standin, answer, workers
 
     async def handle(self, incoming: web.Request) -> web.StreamResponse:
@@ -121,7 +140,10 @@ class _Handler:
         try:
             response = await loop.run_in_executor(self._workers, self._answer, request)
         except Cut as cut:
-            return await _cut(incoming, cut)
+            if cut.how != "last":
+                return await _cut(incoming, cut)
+            await self._standin.hang_up()
+            response = replace(cut.response, headers={**cut.response.headers, "Connection": "close"})
         match response:
             case Tunnel():
                 return await _tunnel(incoming, response.port)

@@ -30,7 +30,7 @@ class StandIn:
     ) -> None:
         settings = fixtures.settings(gpu_slot, load_seconds, start_seconds)
         self.cluster = Cluster(settings, fixtures.USERS, fixtures.IMAGES)
-        self.faults = Faults()
+        self.faults = Faults(self._session_name)
         self.hub_requests: list[tuple[str, str, int]] = []
         self._manager = urls.routes(self.cluster)
         self._control = control_routes(self)
@@ -56,6 +56,10 @@ class StandIn:
         finally:
             seen.append((request.method, request.path, status))
             log.info("%s %s %s %d", service, request.method, request.path, status)
+
+    def _session_name(self, session_id: str) -> str:
+        session = self.cluster.sessions.get(session_id)
+        return session.name if session else ""
 
     def reset(self) -> None:
         """As new: no sessions, no faults, an empty log."""

@@ -27,6 +27,7 @@ class Change(NamedTuple):
 
 _FIXED = Change(Effect.REPLACE, "fixed when the session is created")
 _ARGUMENT = Change(Effect.REPLACE, "an argument of vllm serve, read at its start")
+_JUDGED = Change(Effect.RECORD, "what the verdict goes by; the session doesn't know of it")
 
 # The replace-or-update table: every input has a row.
 CHANGES: dict[str, Change] = {
@@ -51,11 +52,20 @@ CHANGES: dict[str, Change] = {
     "quantization": _ARGUMENT,
     "gpu_memory_utilization": _ARGUMENT,
     "trust_remote_code": _ARGUMENT,
+    "max_num_seqs": _ARGUMENT,
+    "max_num_batched_tokens": _ARGUMENT,
+    "enforce_eager": _ARGUMENT,
     "served_model_name": _ARGUMENT,
     "port": _FIXED,
     "env": Change(Effect.REPLACE, "the environment of a process is fixed at its start"),
     "extra_args": _ARGUMENT,
     "mounts": _FIXED,
+    "model_cache": _FIXED,
+    "gpu": _JUDGED,
+    "gpu_memory_gib": _JUDGED,
+    "compute_capability": _JUDGED,
+    "allow_unverified": _JUDGED,
+    "max_lifetime": _FIXED,
     "api_key": Change(Effect.REPLACE, "the environment of a process is fixed at its start"),
     # The token is used while loading only, and it comes from each developer's environment: another one must not
     # take a running model down.

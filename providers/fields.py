@@ -68,6 +68,14 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _capability(value: Any) -> Any:
+    """YAML makes a number of 8.0."""
+    text = f"{value:.1f}" if isinstance(value, float | int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not re.fullmatch(r"\d{1,2}\.\d", text):
+        raise refuse("is no compute capability; write one such as 8.0 or 9.0")
+    return text
+
+
 def _port(value: int) -> int:
     if value in RESERVED_PORTS:
         taken = ", ".join(map(str, sorted(RESERVED_PORTS)))
@@ -119,10 +127,13 @@ def _one_line(value: str) -> str:
 Text = Annotated[str, AfterValidator(_one_line)]
 Size = Annotated[str, BeforeValidator(_size)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
+Lifetime = Annotated[Seconds, Field(ge=60)]  # shorter than any model takes to load is a mistake
 Whole = Annotated[int, BeforeValidator(_whole)]
 Count = Annotated[Whole, Field(ge=1)]
 Gpus = Annotated[float, BeforeValidator(_whole), Field(gt=0, le=1024)]
 Port = Annotated[Whole, Field(ge=1, le=65535), AfterValidator(_port)]
+Gib = Annotated[float, Field(gt=0, le=4096)]
+Capability = Annotated[str, BeforeValidator(_capability)]
 Share = Annotated[float, Field(gt=0, le=1)]
 MaxModelLen = Annotated[int | str, BeforeValidator(_whole)]
 GpuUnit = Literal["cuda.device", "cuda.shares"]

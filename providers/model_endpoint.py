@@ -1,7 +1,7 @@
 """ModelEndpoint: the promise that a model answers.
 
 The waiting isn't done here but in the program, by an async before_create hook (components/readiness_hook.py).
-create   proves once more, and reads what the server says of itself
+create   proves once more, and reads what the server says of itself and of its memory
 read     proves again: an endpoint that doesn't answer is gone, so that the next `up` waits for it again
 delete   nothing: the endpoint holds nothing on the cluster
 
@@ -37,9 +37,13 @@ if TYPE_CHECKING:
 # What another value means for the promise; the rest is recorded.
 REPLACES = ("session_id", "served_model_name", "api_key", "port", "wait")
 INPUTS = (*REPLACES, "session_name", "domain", "ready_timeout")
+# Recorded beside what was measured; another estimate of what runs isn't a change.
+PREDICTED = "predicted"
+OUTPUTS = ("url", "via", "cookie", "models", "max_model_len", "ready_seconds", "measured")
 
 APP_PROXY, TUNNEL = "app-proxy", "tunnel"
 
+METRICS_TIMEOUT = 5.0  # seconds
 TRIES, BETWEEN_TRIES = 3, 1.0  # a proof that fails is tried again, after that many seconds
 
 
@@ -77,6 +81,8 @@ class ModelEndpoint(Resource, module="backendai", name="ModelEndpoint"):
     """`url` leads to the OpenAI-compatible API; `via` says how.
 
     "app-proxy": an HTTP base URL, opened by the secret `cookie` (appproxy_permit); "tunnel": the manager's websocket.
+    `predicted` and `measured`: weights_gib, kv_cache_gib (of one GPU), kv_cache_tokens, max_concurrency, as far as
+    they are known.
     """
 
     url: pulumi.Output[str]
@@ -85,16 +91,18 @@ class ModelEndpoint(Resource, module="backendai", name="ModelEndpoint"):
     models: pulumi.Output[list[str] | None]
     max_model_len: pulumi.Output[int | None]
     ready_seconds: pulumi.Output[float | None]
+    predicted: pulumi.Output[dict[str, Any] | None]
+    measured: pulumi.Output[dict[str, Any] | None]
 
     def __init__(
         self, name: str, args: Mapping[str, pulumi.Input[Any]], opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        props = {key: args[key] for key in INPUTS if args.get(key) is not None}
+        props = {key: args[key] for key in (*INPUTS, PREDICTED) if args.get(key) is not None}
         props["api_key"] = pulumi.Output.secret(props["api_key"])
-        outputs = dict.fromkeys(("url", "via", "cookie", "models", "max_model_len", "ready_seconds"))
+        outputs = {PREDICTED: None, **dict.fromkeys(OUTPUTS)}
         secrets = pulumi.ResourceOptions(additional_secret_outputs=["api_key", "cookie"], hide_diffs=["__provider"])
         super().__init__(
-            ModelEndpointProvider(), name, {**props, **outputs}, pulumi.ResourceOptions.merge(secrets, opts)
+            ModelEndpointProvider(), name, {**outputs, **props}, pulumi.ResourceOptions.merge(secrets, opts)
         )
 
 
@@ -140,10 +148,32 @@ async def _prove(connection: Connection, target: Target) -> dict[str, Any]:
                 "models": list(answer.models),
                 "max_model_len": answer.max_model_len,
                 "ready_seconds": round(time.time() - state.created_at.timestamp(), 1),
+                "measured": await _measured(api, target),
             }
         state = await sessions.read(api, target.session_id)
         reason = await why_not(api, target, state) if state.ended else f"{target.session_name}: {answer.reason}."
         raise EndpointError(reason)
+
+
+async def _measured(api: Api, target: Target) -> dict[str, Any] | None:
+    """What the server says of its memory, in its log and metrics; never a reason to fail."""
+    import aiohttp
+
+    from backendai import errors, open_tunnel, sessions
+    from serving.server_figures import figures_of
+
+    log, metrics = await sessions.logs(api, target.session_id), ""
+    timeout = aiohttp.ClientTimeout(total=METRICS_TIMEOUT)
+    try:
+        async with (
+            open_tunnel(api, target.session_id, str(target.port)) as url,
+            aiohttp.ClientSession(timeout=timeout, trust_env=False) as http,
+            http.get(f"{url}/metrics") as answer,
+        ):
+            metrics = (await answer.read()).decode(errors="replace")
+    except (errors.ClusterError, aiohttp.ClientError, TimeoutError, OSError):
+        pass
+    return figures_of(log, metrics).as_dict() or None
 
 
 async def _look_again(connection: Connection, target: Target, props: Mapping[str, Any]) -> dict[str, Any] | None:

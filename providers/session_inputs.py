@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -37,11 +37,20 @@ class SessionInputs(BaseModel):
     quantization: fields.Text | None = None
     gpu_memory_utilization: fields.Share | None = None
     trust_remote_code: bool = False
+    max_num_seqs: fields.Count | None = None
+    max_num_batched_tokens: fields.Count | None = None
+    enforce_eager: bool = False
     served_model_name: fields.Text
     port: fields.Port = 8000
     env: fields.Environment = Field(default_factory=dict)
     extra_args: tuple[str, ...] = ()
     mounts: fields.Mounts = Field(default_factory=dict)
+    model_cache: fields.Text | None = None  # a folder that is mounted as the Hub cache
+    gpu: fields.Text | None = None  # the card's name; it and what follows are for the verdict only
+    gpu_memory_gib: fields.Gib | None = None
+    compute_capability: fields.Capability | None = None
+    allow_unverified: bool = False
+    max_lifetime: fields.Lifetime | None = None  # seconds from its start, then the cluster ends it
     api_key: fields.ApiKey
     hf_token: fields.Text | None = None
 
@@ -60,7 +69,26 @@ def combination_problems(inputs: SessionInputs) -> list[Problem]:
     if fields.size_in_bytes(inputs.shmem) >= fields.size_in_bytes(inputs.memory):
         cure = "Raise memory or lower shmem: shared memory is a part of memory."
         found.append(Problem("shmem", f"{inputs.shmem} isn't less than memory, {inputs.memory}.", cure))
-    return found
+    return [*found, *_card_problems(inputs), *_cache_problems(inputs)]
+
+
+def _card_problems(inputs: SessionInputs) -> Iterator[Problem]:
+    if inputs.gpu and inputs.gpu_memory_gib:
+        yield Problem("gpu_memory_gib", "is set beside `gpu`.", "Say the card once: its name, or its numbers.")
+    if inputs.compute_capability and not inputs.gpu_memory_gib:
+        yield Problem("compute_capability", "is set without `gpu_memory_gib`.", "Add it, or name the card as `gpu`.")
+
+
+def _cache_problems(inputs: SessionInputs) -> Iterator[Problem]:
+    if inputs.model_cache is None:
+        return
+    if inputs.model_cache in inputs.mounts:
+        cure = "Take it out of one of them."
+        yield Problem("model_cache", f"'{inputs.model_cache}' is among the mounts, too.", cure)
+    for variable in ("HF_HOME", "HF_HUB_CACHE"):
+        if variable in inputs.env:
+            what = f"decides where the Hub cache is, and so does {variable} in env."
+            yield Problem("model_cache", what, "Take out one of them.")
 
 
 def parse(props: Mapping[str, Any]) -> SessionInputs:
@@ -77,6 +105,11 @@ def check(news: Mapping[str, Any], unknown: frozenset[str]) -> list[Problem]:
         found = problems_of(error, SessionInputs)
         return [p for p in found if p.path.split(".")[0] not in unknown]
     return [p for p in combination_problems(inputs) + argument_problems(inputs) if p.path not in unknown]
+
+
+def sound(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs that have passed the check, in their proper types; with stand-ins for those that aren't known yet."""
+    return parse({**_STAND_INS, **{k: v for k, v in known.items() if v is not None}}).model_dump()
 
 
 # Stand in for values that aren't known before `up`, so that all others can be checked in preview.

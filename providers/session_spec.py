@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from .changes import CHANGES, Effect
 from .session_inputs import SessionInputs
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from serving import ServeSettings
 
 TAG_PREFIX = "bai-vllm"
+HUB_CACHE = "/home/work/.cache/huggingface"  # where `model_cache` is mounted; HF_HOME is set to it
+
+# Inputs of later releases: a session that was made before they existed keeps its digest.
+_LATER = frozenset({"max_num_seqs", "max_num_batched_tokens", "enforce_eager", "model_cache", "max_lifetime"})
 
 # Quantization that a checkpoint carries: vLLM reads it from config.json, and saying it again on the command line
 # forces slower kernels in some releases.  Preflight warns of the rare checkpoint that says it elsewhere.
@@ -51,6 +56,7 @@ def session_spec(inputs: SessionInputs) -> SessionSpec:
         "PYTHONUNBUFFERED": "1",  # without it the log comes in blocks, long after the event
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
+        **({"HF_HOME": HUB_CACHE} if inputs.model_cache else {}),
         **inputs.env,
         "VLLM_API_KEY": inputs.api_key,
         **({"HF_TOKEN": inputs.hf_token} if inputs.hf_token else {}),
@@ -67,11 +73,25 @@ def session_spec(inputs: SessionInputs) -> SessionSpec:
         project=inputs.project,
         ports=(inputs.port,),
         environ=environ,
-        mounts=inputs.mounts,
+        mounts=mounts_of(inputs),
+        max_lifetime=inputs.max_lifetime,
     )
+
+
+def folders_of(inputs: Mapping[str, Any]) -> tuple[str, ...]:
+    """The folders that a session mounts."""
+    cache = inputs.get("model_cache")
+    return (*(inputs.get("mounts") or ()), *([cache] if cache else []))
+
+
+def mounts_of(inputs: SessionInputs) -> dict[str, str]:
+    """Folder -> path in the session, the Hub cache among them."""
+    return {**inputs.mounts, **({inputs.model_cache: HUB_CACHE} if inputs.model_cache else {})}
 
 
 def _digest(inputs: SessionInputs) -> str:
     """12 hex digits that change with everything that would replace the session, and with nothing else."""
-    values = inputs.model_dump(mode="json", include={k for k, row in CHANGES.items() if row.effect is Effect.REPLACE})
+    replacing = {k for k, row in CHANGES.items() if row.effect is Effect.REPLACE}
+    values = inputs.model_dump(mode="json", include=replacing)
+    values = {k: v for k, v in values.items() if k not in _LATER or v}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

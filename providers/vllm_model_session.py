@@ -29,10 +29,11 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from . import changes, session_inputs
+from . import changes, judging, session_inputs
 from .access import connection_of
 from .changes import Effect
 from .orphan_watch import watch_for_orphanhood
+from .problems import Problem
 from .stack_identity import StackIdentity
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 LAST_LOG_LINES = 12
 USER_REQUESTED = "user-requested"
+TIMED_OUT = "task-timeout"
 
 
 class VLLMModelSessionProvider(ResourceProvider):
@@ -53,8 +55,19 @@ class VLLMModelSessionProvider(ResourceProvider):
 
     def check(self, _olds: Mapping[str, Any], news: dict[str, Any]) -> CheckResult:
         unknown = frozenset(key for key, value in news.items() if pulumi.runtime.rpc.contains_unknowns(value))
-        found = session_inputs.check(news, unknown)
+        found = session_inputs.check(news, unknown) or self._judge(news, unknown)
         return CheckResult(news, [CheckFailure(p.path, f"{p.what} {p.cure}".strip()) for p in found])
+
+    def _judge(self, news: Mapping[str, Any], unknown: frozenset[str]) -> list[Problem]:
+        """Refuses what won't start.  Our own program, which has these keys, has judged the whole stack already."""
+        if unknown & judging.ASKED or all(self._config.get(key) for key in ("cluster", "models")):
+            return []
+        name = str(news["session_name"]) if "session_name" not in unknown else str(news["model"])
+        known = {key: value for key, value in news.items() if key not in unknown}
+        found, warnings = judging.check(session_inputs.sound(known), name=name)
+        for warning in warnings:
+            print(f"[{name}] {warning}", file=sys.stderr, flush=True)
+        return found
 
     def diff(self, _id: str, _olds: Mapping[str, Any], _news: Mapping[str, Any]) -> DiffResult:
         rows = changes.changed(_olds, _news)
@@ -206,8 +219,10 @@ async def _report_end(api: Any, state: SessionState) -> None:
     from serving import explain
 
     words = await sessions.why_ended(api, state.id)
-    asked_for = USER_REQUESTED in words  # somebody ended it: its log says nothing about why
-    cause = explain("" if asked_for else await sessions.logs(api, state.id), limit=LAST_LOG_LINES)
+    meant = USER_REQUESTED in words or TIMED_OUT in words  # its log says nothing about why
+    if TIMED_OUT in words:
+        words += ": it has reached its max_lifetime, or the resource group's"
+    cause = explain("" if meant else await sessions.logs(api, state.id), limit=LAST_LOG_LINES)
     lines = [
         f"session {state.name} has ended: {state.status}, result {state.result}" + (f" ({words})" if words else "")
     ]

@@ -5,8 +5,8 @@ Problem
 │       BadRequest QuotaExceeded SessionAlreadyExists
 ├── 401 AuthFailed
 ├── 403 Forbidden NotEnoughPermission
-├── 404 UrlNotFound SessionNotFound NameNotFound ImageNotFound ResourceGroupNotFound ProjectNotFound
-│       ProjectNameNotFound VFolderNotFound AgentNotFound AppNotFound
+├── 404 UrlNotFound SessionNotFound NameNotFound ImageNotFound ResourceGroupNotFound ResourceGroupRowNotFound
+│       DomainNotFound ProjectNotFound ProjectNameNotFound VFolderNotFound AgentNotFound AppNotFound
 ├── 405 MethodNotAllowed
 ├── 409 UniqueViolation
 └── 5xx InternalError RestartNotImplemented AgentUnavailable AppProxyUnavailable
@@ -153,6 +153,16 @@ class ImageNotFound(Problem):
 class ResourceGroupNotFound(Problem):
     status, kind = 404, OBJECT
     title, error_code = "No such resource group.", "resource-group_read_not-found"
+
+
+class ResourceGroupRowNotFound(Problem):
+    """Asked for by name where there must be one: the same error_code, another title."""
+
+    status, kind, title, error_code = 404, ENTITY, "Entity not found.", "resource-group_read_not-found"
+
+
+class DomainNotFound(Problem):
+    status, kind, title, error_code = 404, ENTITY, "Entity not found.", "domain_read_not-found"
 
 
 class ProjectNotFound(Problem):

@@ -1,5 +1,6 @@
-"""POST /admin/gql: the few queries on sessions (and one that only an admin may ask)."""
+"""POST /admin/gql: the few queries on sessions and on what may be asked before one is created."""
 
+import json
 import uuid
 from typing import Any
 
@@ -7,8 +8,8 @@ from graphql import GraphQLError, GraphQLSyntaxError, build_schema, graphql_sync
 from graphql.type import GraphQLScalarType
 
 from emulator.cluster import exceptions as errors
-from emulator.cluster.models import Cluster, Session, User, is_uuid
-from emulator.cluster.shapes import gql_row
+from emulator.cluster.models import OCCUPYING, PROJECT_ID, Cluster, Image, Session, User, is_uuid
+from emulator.cluster.shapes import gql_row, plain_slots
 
 SCHEMA = build_schema(
     """
@@ -27,7 +28,12 @@ SCHEMA = build_schema(
       user_email: String cluster_size: Int agents: [String] containers: [ComputeContainer]
     }
     type ComputeSessionList { items: [ComputeSession]! total_count: Int! }
-    type User { uuid: ID email: String }
+    type User { uuid: ID email: String role: String domain_name: String }
+    type Image { id: UUID name: String tag: String }
+    type Group { id: UUID name: String is_active: Boolean }
+    type ScalingGroup { name: String is_active: Boolean resource_allocation_limit_for_sessions: JSONString }
+    type KeyPairResourcePolicy { name: String total_resource_slots: JSONString max_concurrent_sessions: Int }
+    type KeyPair { access_key: String concurrency_used: Int }
     type UserList { items: [User]! total_count: Int! }
     type Query {
       compute_session(id: UUID!): ComputeSession
@@ -36,6 +42,13 @@ SCHEMA = build_schema(
         access_key: String, status: String
       ): ComputeSessionList
       user_list(limit: Int!, offset: Int!): UserList
+      user: User
+      image(reference: String, architecture: String): Image
+      images: [Image]
+      groups_by_name(name: String!, domain_name: String): [Group]
+      accessible_scaling_groups(project_id: UUID!): [ScalingGroup]
+      keypair_resource_policy: KeyPairResourcePolicy
+      keypair: KeyPair
     }
     """
 )
@@ -90,8 +103,49 @@ class _Root:
         rows = [{"uuid": user.id, "email": user.email} for user in self._cluster.users.values()]
         return {"items": rows[offset:][:limit], "total_count": len(rows)}
 
+    def user(self, _info: Any) -> dict[str, Any]:
+        user = self._user
+        role = "superadmin" if user.superadmin else "user"
+        return {"uuid": user.id, "email": user.email, "role": role, "domain_name": "default"}
+
+    def image(self, _info: Any, reference: str, architecture: str = "x86_64") -> dict[str, Any]:
+        found = self._cluster.images.get(reference)
+        if found is None or architecture != "x86_64" or not self._user.superadmin:
+            error = errors.ImageNotFound()
+            raise GraphQLError(error.title, extensions={"code": error.error_code})
+        return _image(found)
+
+    def images(self, _info: Any) -> list[dict[str, Any]]:
+        """The test cluster shows its user none, who may start sessions of them all the same."""
+        return [_image(image) for image in self._cluster.images.values()] if self._user.superadmin else []
+
+    def groups_by_name(self, _info: Any, name: str, domain_name: str = "default") -> list[dict[str, Any]]:
+        known = (name, domain_name) == ("default", "default")
+        return [{"id": PROJECT_ID, "name": name, "is_active": True}] if known else []
+
+    def accessible_scaling_groups(self, _info: Any, project_id: str) -> list[dict[str, Any]]:
+        """With the most that one node has of each slot; there is one node."""
+        largest = json.dumps(plain_slots(self._cluster.settings.capacity))
+        row = {"name": "default", "is_active": True, "resource_allocation_limit_for_sessions": largest}
+        return [row] if project_id == PROJECT_ID else []
+
+    def keypair_resource_policy(self, _info: Any) -> dict[str, Any]:
+        policy = self._user.policy
+        slots = json.dumps(plain_slots(policy.slots))
+        limit = policy.max_concurrent_sessions
+        return {"name": policy.name, "total_resource_slots": slots, "max_concurrent_sessions": limit}
+
+    def keypair(self, _info: Any) -> dict[str, Any]:
+        mine = [s for s in self._cluster.living() if s.user == self._user and s.status in OCCUPYING]
+        return {"access_key": self._user.access_key, "concurrency_used": len(mine)}
+
     def _may_see(self, session: Session) -> bool:
         return self._user.superadmin or session.user == self._user
+
+
+def _image(image: Image) -> dict[str, Any]:
+    name, _, tag = image.name.rpartition(":")
+    return {"id": image.id, "name": name, "tag": tag}
 
 
 def _fits(session: Session, text: str | None) -> bool:

@@ -19,6 +19,7 @@ from emulator.cluster.processes import Processes, SessionProcess
 
 MIB = 1024**2
 PROJECT_ID = "1638f9cc-06e2-58da-b4c3-053de14f631c"
+DOMAIN_ID = "148db084-8b11-5a2d-8c84-a8d84f725915"
 RESOURCE_GROUP_ID = "d8735aef-3c94-52d8-b509-a3f7d1a48daf"
 AGENT_ID = "i-emulator1"
 _TO_CREATING = ("PENDING", "DEPRIORITIZING", "RESERVED", "SCHEDULED", "PREPARING", "PULLING", "PREPARED")

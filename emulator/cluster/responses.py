@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from emulator.cluster import creation, graphql, shapes
 from emulator.cluster import exceptions as errors
-from emulator.cluster.models import PROJECT_ID, RESOURCE_GROUP_ID, STATUSES, Cluster, Session, User, is_uuid
+from emulator.cluster.models import STATUSES, Cluster, Session, User, is_uuid
 from emulator.http import Request, Response, json_response
 
 VERSION = {"version": "v9.20250722", "manager": "26.9.6"}
@@ -68,16 +67,6 @@ class SessionIdPathParam(BaseModel):
 class UpdateSessionInput(BaseModel):
     name: str | None = Field(default=None, min_length=1, max_length=64)
     tag: str | None = Field(default=None, max_length=64)
-
-
-class CheckPresetsRequest(BaseModel):
-    group: str
-
-
-class ComputeScheduleInput(BaseModel):
-    kernels: list[dict[str, Any]]
-    cluster_mode: creation.ClusterMode
-    resource_group_id: UUID
 
 
 class StreamProxyRequest(BaseModel):
@@ -207,68 +196,6 @@ def history(call: Call) -> Response:
     offset, limit = body.get("offset") or 0, body.get("limit") or 50
     page = {"total": len(entries), "offset": offset, "limit": limit}
     return json_response({"items": entries[offset:][:limit], "pagination": page})
-
-
-def compute_schedule(call: Call) -> Response:
-    """Against the agent's empty places only: quotas don't count here."""
-    asked = creation.parse(ComputeScheduleInput, call.body())
-    group = str(asked.resource_group_id)
-    if group != RESOURCE_GROUP_ID:
-        if not call.user.superadmin:
-            raise errors.NotEnoughPermission(
-                f"User {call.user.id} lacks permission <Permission.READ: 1> on resource_group {group}"
-            )
-        raise errors.ResourceGroupNotFound(f"Resource group {group} not found")
-    return json_response({"results": [_placement(call.cluster, kernel) for kernel in asked.kernels]})
-
-
-def _placement(cluster: Cluster, kernel: dict[str, Any]) -> dict[str, Any]:
-    image = kernel.get("image_id")
-    if image not in {known.id for known in cluster.images.values()}:
-        raise errors.ImageNotFound(f"Image '{image}' not found")
-    usage, capacity = cluster.usage(), cluster.settings.capacity
-    missing = []
-    for entry in kernel["resources"]:
-        slot, asked = entry["resource_type"], Decimal(str(entry["quantity"]))
-        free = capacity.get(slot, Decimal(0)) - usage.get(slot, Decimal(0))
-        if asked > free:
-            missing.append({"resource_type": slot, "quantity": f"{asked - free:.6f}"})
-    return {
-        "requested_slots": kernel["resources"],
-        "requested_architecture": "x86_64",
-        "success": not missing,
-        "reason_hint": {"required_reduction": missing} if missing else None,
-    }
-
-
-def check_presets(call: Call) -> Response:
-    group = creation.parse(CheckPresetsRequest, call.body()).group
-    if group not in ("default", PROJECT_ID):
-        raise errors.ProjectNameNotFound(f"Project not found (name: {group})")
-    cluster, policy = call.cluster, call.user.policy
-    names = list(dict.fromkeys([*cluster.settings.capacity, "cuda.device", "cuda.shares"]))
-    zero, endless = Decimal(0), Decimal("Infinity")
-    using, total = ({s: shapes.exact(n) for s, n in cluster.usage(who).items() if n} for who in (call.user, None))
-    limits = {s: policy.slots.get(s, zero if policy.slots else endless) for s in names}
-    remaining = {s: limits[s] - using.get(s, zero) for s in names}
-    capacity = {s: shapes.exact(n) for s, n in cluster.settings.capacity.items()}
-    free = {s: capacity.get(s, zero) - total.get(s, zero) for s in names}
-    here = shapes.written_slots({s: min(free[s], remaining[s]) for s in names})
-    mine = shapes.written_slots({s: using.get(s, zero) for s in names})
-    unknown = dict.fromkeys(names, "NaN")
-    return json_response(
-        {
-            "presets": [],
-            "keypair_limits": shapes.written_slots(limits),
-            "keypair_using": {s: mine[s] for s in using or names},
-            "keypair_remaining": shapes.written_slots(remaining),
-            "group_limits": unknown,
-            "group_using": unknown,
-            "group_remaining": unknown,
-            "scaling_group_remaining": here,
-            "scaling_groups": {"default": {"using": mine, "remaining": here}},
-        }
-    )
 
 
 def gql(call: Call) -> Response:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
+from emulator.cluster import capacity as c
 from emulator.cluster import exceptions as errors
 from emulator.cluster import responses as r
 from emulator.cluster.auth import authenticate
@@ -28,7 +29,7 @@ TABLE = (
     Line("DELETE", "/session/{session}", r.destroy, write=True),
     Line("GET", "/session/{session}/logs", r.logs),
     Line("POST", "/session/{session}/start-service", r.start_service, write=True),
-    Line("POST", "/v2/sessions/compute-schedule", r.compute_schedule),
+    Line("POST", "/v2/sessions/compute-schedule", c.compute_schedule),
     Line("POST", "/v2/sessions/my/search", r.v2_my_search),
     Line("POST", "/v2/sessions/search", r.v2_search),
     Line("GET", "/v2/sessions/{session}", r.v2_get),
@@ -36,7 +37,10 @@ TABLE = (
     Line("GET", "/v2/sessions/{session}/logs", r.v2_logs),
     Line("POST", "/v2/sessions/{session}/services/start", r.v2_start_service, write=True),
     Line("POST", "/scheduling-history/sessions/search", r.history),
-    Line("POST", "/resource/check-presets", r.check_presets),
+    Line("POST", "/resource/check-presets", c.check_presets),
+    Line("POST", "/v2/resource-groups/scoped/search", c.resource_groups),
+    Line("GET", "/v2/domains/{domain}", c.domain),
+    Line("GET", "/folders", c.folders),
     Line("POST", "/admin/gql", r.gql),
     Line("GET", "/stream/session/{session}/apps", r.apps),
     Line("GET", "/stream/session/{session}/tcpproxy", r.tcpproxy),

@@ -82,6 +82,13 @@ async def test_the_log_stays_readable_by_id(label: str, ended: dict[str, Ended],
     assert v1.body == {"result": {"logs": log}}
 
 
+async def test_a_session_that_has_lived_as_long_as_it_may_is_ended(bed: Bed) -> None:
+    async with bed.api() as api:
+        state = await bed.ran(api, "short-lived", "sleep 600", max_lifetime=3.0)
+        assert state.result == "FAILURE"
+        assert await sessions.why_ended(api, state.id) == "task-timeout (result FAILURE)"
+
+
 async def test_the_log_is_not_readable_by_name(ended: dict[str, Ended], bed: Bed) -> None:
     answer = await bed.ask("GET", f"/session/{ended['exit 0'].name}/logs")
     assert answer.problem == (404, "session_read_not-found")

@@ -68,8 +68,7 @@ def test_a_name_taken_by_somebody_else_s_session(stack: PulumiStack, emulator: E
     stack.configure([{**CHAT, "session_name": "taken-name"}])
     stack.up()
     theirs = living(emulator)
-    other = PulumiStack(stack.folder.parent / "other", {k: stack.env[k] for k in _CLUSTER}, name="other")
-    other.init()
+    other = PulumiStack.new(stack.folder.parent / "other", {k: stack.env[k] for k in _CLUSTER}, name="other")
     other.configure([{**CHAT, "session_name": "taken-name"}])
     failed = other.up(code=None)
     assert failed.code != 0
@@ -127,8 +126,9 @@ def test_waiting_ends_when_nothing_moves_and_the_next_up_waits_again(stack: Pulu
     assert living(emulator) == set()
 
 
-def test_over_capacity_the_cause_is_said(stack: PulumiStack, emulator: Emulator) -> None:
-    stack.configure([{**CHAT, "gpus": 100, "tensor_parallel_size": 1, "ready_timeout": 2}])
+def test_when_nobody_takes_the_session_that_is_said(stack: PulumiStack, emulator: Emulator) -> None:
+    emulator.cluster.faults.no_agent = True
+    stack.configure([{**CHAT, "ready_timeout": 2}])
     failed = stack.up(code=None, timeout=60)
     assert failed.code != 0
     assert "no room" in failed.text

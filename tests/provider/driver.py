@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,11 @@ class ProviderProcess:
     stderr_path: Path | None = None
 
     def __enter__(self) -> Self:
+        self._cache = tempfile.TemporaryDirectory()
         env = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("BACKEND_", "HF_", "HUGGING"))},
             "PULUMI_PROJECT": PROJECT,
+            "XDG_CACHE_HOME": self._cache.name,
             **self.env,
         }
         self._stderr = open(self.stderr_path or os.devnull, "wb")
@@ -69,6 +72,7 @@ class ProviderProcess:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._stderr.close()
+        self._cache.cleanup()
 
     @property
     def pid(self) -> int:

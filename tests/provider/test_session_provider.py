@@ -298,3 +298,69 @@ def test_four_calls_at_once_do_not_mix(provider: ProviderProcess, emulator: Emul
         created = list(pool.map(lambda name: provider.create({**INPUTS, "session_name": name})[0], names))
     by_name = {session.name: str(session.id) for session in emulator.cluster.living()}
     assert by_name == dict(zip(names, created, strict=True))
+
+
+WONT_START: list[tuple[dict[str, Any], str, str]] = [
+    ({"gpu": "A100-40GB", "model": "Qwen/Qwen2.5-72B-Instruct"}, "gpus", "What would do: Use"),
+    ({"model": "openai-community/gpt2", "max_model_len": 4096}, "max_model_len", "made for 1024 tokens"),
+    ({"model": "acme/no-such-model"}, "model", "acme/no-such-model"),
+    ({"gpu": "H100-80BG"}, "gpu", "H100-80GB"),
+    ({"gpu_memory_gib": 24, "gpu": "L4"}, "gpu_memory_gib", "Say the card once"),
+    ({"compute_capability": 9}, "compute_capability", "gpu_memory_gib"),
+    ({"model_cache": "hf-cache", "mounts": {"hf-cache": "/x"}}, "model_cache", "among the mounts"),
+    ({"model_cache": "hf-cache", "env": {"HF_HOME": "/x"}}, "model_cache", "HF_HOME"),
+]
+
+
+@pytest.mark.parametrize(("change", "key", "words"), WONT_START, ids=str)
+def test_what_will_not_start_is_refused(
+    change: dict[str, Any], key: str, words: str, provider: ProviderProcess
+) -> None:
+    failures = provider.check({**INPUTS, **change})
+    assert key in failures
+    assert words in failures[key]
+
+
+def test_a_refusal_can_be_overridden_and_is_then_said(provider: ProviderProcess, stderr: Path) -> None:
+    impossible = {**INPUTS, "model": "openai-community/gpt2", "max_model_len": 4096, "allow_unverified": True}
+    assert provider.check(impossible) == {}
+    assert "[chat-1] it won't start, says the verdict, and is created all the same" in stderr.read_text()
+
+
+def test_what_is_not_known_yet_is_not_judged(provider: ProviderProcess) -> None:
+    for key in ("model", "gpus", "max_model_len", "gpu"):
+        assert provider.check({**INPUTS, "gpu": "L4", "model": "Qwen/Qwen2.5-72B-Instruct", key: UNKNOWN}) == {}
+
+
+def test_a_hub_that_does_not_answer_is_a_warning(cluster_env: dict[str, str], tmp_path: Path) -> None:
+    env = {**cluster_env, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    with ProviderProcess(VLLMModelSessionProvider(), env, stderr_path=tmp_path / "stderr") as provider:
+        assert provider.check({**INPUTS, "gpu": "L4"}) == {}
+        began = time.monotonic()
+        assert provider.check({**INPUTS, "gpu": "L4", "session_name": "chat-2"}) == {}
+        assert time.monotonic() - began < 3, "the silence is remembered"
+    assert "[chat-1] not checked: " in (tmp_path / "stderr").read_text()
+
+
+def test_the_facts_of_the_program_are_not_asked_for_again(provider: ProviderProcess, emulator: Emulator) -> None:
+    provider.check({**INPUTS, "gpu": "L4"})
+    before = len(emulator.hub_requests)
+    provider.check({**INPUTS, "gpu": "L4", "session_name": "chat-2"})
+    assert len(emulator.hub_requests) == before
+
+
+def test_a_session_of_an_earlier_release_is_not_replaced(provider: ProviderProcess) -> None:
+    """New inputs at their defaults are no change; those that the verdict goes by are recorded."""
+    _, outs = provider.create(INPUTS)
+    assert provider.diff(outs, {**INPUTS, "enforce_eager": False, "allow_unverified": False}) == ("none", [])
+    assert provider.diff(outs, {**INPUTS, "gpu": "L4", "allow_unverified": True}) == ("unknown", [])
+    assert provider.diff(outs, {**INPUTS, "enforce_eager": True}) == ("unknown", ["enforce_eager"])
+
+
+def test_flags_of_the_batch_and_the_model_cache_arrive(provider: ProviderProcess, emulator: Emulator) -> None:
+    flags = {"max_num_seqs": 16, "max_num_batched_tokens": 2048, "enforce_eager": True}
+    provider.create({**INPUTS, **flags, "model_cache": "hf-cache"})
+    (session,) = emulator.cluster.living()
+    for word in ("--max-num-seqs=16", "--max-num-batched-tokens=2048", "--enforce-eager"):
+        assert word in str(session.command).split()
+    assert session.mounts == {"hf-cache": session.environ["HF_HOME"]}

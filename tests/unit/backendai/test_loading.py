@@ -19,3 +19,13 @@ assert config.load_dotenv() is False
 
 def test_many_threads_at_once() -> None:
     subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, check=True, timeout=120)
+
+
+def test_a_preview_loads_no_sdk_client() -> None:
+    """It costs more than a second; what asks the cluster before a create signs its requests without it."""
+    program = (
+        "import sys; from components import program; from backendai import Connection, Reader; "
+        "Reader(Connection('http://x', 'a', 'b'))._headers('GET', '/'); "
+        "assert not {'ai', 'aiohttp', 'yarl'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)

@@ -146,3 +146,37 @@ def test_all_models_problems_are_found_at_once() -> None:
     assert "models[0].model" in text
     assert "models[1].gpuz" in text
     assert "models[2].dtype" in text
+
+
+@pytest.mark.parametrize(
+    ("cluster", "model", "card"),
+    [
+        ({}, {}, {}),
+        ({"gpu": "L4"}, {}, {"gpu": "L4"}),
+        ({"gpu": "L4"}, {"gpu": "T4"}, {"gpu": "T4"}),
+        (
+            {"gpu": "L4"},
+            {"gpu_memory_gib": 24, "compute_capability": 8.9},
+            {"gpu_memory_gib": 24, "compute_capability": "8.9"},
+        ),
+        ({"gpu_memory_gib": 24, "compute_capability": "8.0"}, {"gpu": "T4"}, {"gpu": "T4"}),
+    ],
+)
+def test_the_card_is_the_model_s_or_the_cluster_s(
+    cluster: dict[str, Any], model: dict[str, Any], card: dict[str, Any]
+) -> None:
+    (one,) = resolved({"name": "a", "model": "acme/m", **model}, **cluster)
+    assert {k: v for k, v in one.inputs.items() if k in ("gpu", "gpu_memory_gib", "compute_capability")} == card
+
+
+def test_the_model_cache_is_the_model_s_or_the_cluster_s_or_none() -> None:
+    models = [{"name": n, "model": "acme/m", **more} for n, more in (("a", {}), ("b", {"model_cache": "own"}))]
+    found = resolved(*models, {"name": "c", "model": "acme/m", "model_cache": "none"}, model_cache="shared")
+    assert [one.inputs.get("model_cache") for one in found] == ["shared", "own", None]
+
+
+def test_flags_of_the_batch_are_taken_as_they_are() -> None:
+    flags = {"max_num_seqs": 16, "max_num_batched_tokens": 2048, "enforce_eager": True, "allow_unverified": True}
+    (one,) = resolved({"name": "a", "model": "acme/m", **flags})
+    assert one.inputs.items() >= flags.items()
+    assert "max_num_batched_tokens" in refusal({"name": "a", "model": "acme/m", **flags, "max_num_batched_tokens": 8})

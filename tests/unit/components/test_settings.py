@@ -42,7 +42,7 @@ def test_numbers_may_come_as_floats_and_durations_with_units() -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({"gpuz": 1}, "models[0].gpuz", "Did you mean 'gpus'?"),
+    ({"gpuz": 1}, "models[0].gpuz", "Did you mean 'gpu'?"),
     ({"gpus": "many"}, "models[0].gpus", "'many'"),
     ({"gpus": 0}, "models[0].gpus", "0"),
     ({"gpus": True}, "models[0].gpus", "is no number"),

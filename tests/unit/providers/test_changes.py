@@ -50,9 +50,19 @@ OTHER: dict[str, Any] = {
     "mounts": {"cache": "/cache"},
     "api_key": "sk-other-other-other",
     "hf_token": "hf_other",
+    "max_num_seqs": 64,
+    "max_num_batched_tokens": 4096,
+    "enforce_eager": True,
+    "model_cache": "hf-cache",
+    "gpu": "L4",
+    "gpu_memory_gib": 24,
+    "compute_capability": "9.0",
+    "allow_unverified": True,
+    "max_lifetime": 3600,
 }
 
-IN_PLACE = {"session_name": Effect.RENAME, "hf_token": Effect.RECORD, "vllm_version": Effect.RECORD}
+RECORDED = ("hf_token", "vllm_version", "gpu", "gpu_memory_gib", "compute_capability", "allow_unverified")
+IN_PLACE = {"session_name": Effect.RENAME, **dict.fromkeys(RECORDED, Effect.RECORD)}
 
 
 def test_every_input_has_a_row_and_every_row_an_input() -> None:

@@ -22,6 +22,9 @@ step() { # step TITLE [COMMAND]: a heading, and what a user would type
 step "The stack" "pulumi stack select $STACK --create"
 pulumi stack select "$STACK" --create
 
+# shellcheck disable=SC1091
+if [ -n "${POLICIES:-}" ]; then source scripts/demo_policies.sh; exit; fi
+
 step "Preview: what would be created, and whether each model will start" "pulumi preview"
 pulumi preview "${QUIET[@]}"
 

@@ -1,15 +1,17 @@
-"""`python -m bench [ROW ...]`: each row's ratio and its aim, with the medians behind it."""
+"""`python -m bench [ROW ...]`: each row's ratio and its aim, with the medians behind it.
+
+Rows: preview, empty_preview, up; plan (several: the times of `bai-vllm`).
+"""
 
 from __future__ import annotations
 
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+from bench import plan
+from bench.rows import Row, paired, pairwise, timed
 from emulator import Emulator
 from tests.lifecycle.driver import ADMIN, TINY, PulumiStack
 
@@ -17,15 +19,6 @@ HERE = Path(__file__).parent
 MODELS = 12
 LOAD_SECONDS = 20
 ROUNDS = 5
-
-
-class Row(NamedTuple):
-    """One line of the table."""
-
-    name: str
-    ratio: float
-    aim: float
-    detail: str
 
 
 class Bench:
@@ -82,35 +75,15 @@ class Bench:
         return Row(f"up of {MODELS} models of {LOAD_SECONDS} s load", ours / (LOAD_SECONDS + empty), 1.25, detail)
 
 
-def timed(action: Callable[[], object]) -> float:
-    """Seconds that `action` takes."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
-
-
-def paired(one: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
-    """Both in turn, after one uncounted run of each: a machine whose speed drifts drifts for both."""
-    one()
-    other()
-    pairs = [(timed(one), timed(other)) for _ in range(rounds)]
-    return [a for a, _ in pairs], [b for _, b in pairs]
-
-
-def pairwise(ones: list[float], others: list[float]) -> float:
-    """The median of the ratios of each pair."""
-    return statistics.median(a / b for a, b in zip(ones, others, strict=True))
-
-
 def main() -> None:
-    wanted = sys.argv[1:] or ["preview", "empty_preview", "up"]
+    wanted = sys.argv[1:] or ["preview", "empty_preview", "up", "plan"]
     with tempfile.TemporaryDirectory() as folder, Emulator(load_seconds=1, gpu_slot="cuda.shares") as emulator:
-        bench = Bench(Path(folder), emulator)
+        stacks = Bench(Path(folder), emulator) if set(wanted) - {"plan"} else None
         print(f"{'':44} {'ratio':>6} {'aim':>6}")
         for name in wanted:
-            row: Row = getattr(bench, name)()
-            mark = "ok" if row.ratio <= row.aim else "misses its aim"
-            print(f"{row.name:44} {row.ratio:6.2f} {row.aim:6.2f}  {mark:14}  {row.detail}", flush=True)
+            rows = plan.rows(Path(folder) / "cache", emulator) if name == "plan" else [getattr(stacks, name)()]
+            for row in rows:
+                print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #   .venv        Python 3.13 with exactly the packages of requirements-dev.txt (versions and hashes)
 #   Pulumi CLI   see install-pulumi.sh; in a cache shared by all clones
 #   .local/env   what a shell must know to work on the local stack; see local_env.py
+#   bai-vllm     the operator's command, in .venv/bin; see launcher.py
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$ROOT"
@@ -64,3 +65,4 @@ If a hash differs: the index serves another file than the one that was pinned; d
 if interpreter=$(current_venv); then say python ".venv is up to date ($interpreter)"; else make_venv; fi
 PULUMI=$(scripts/install-pulumi.sh)
 "$VENV/bin/python" -m scripts.local_env "$PULUMI" >&2
+"$VENV/bin/python" -m scripts.launcher >&2

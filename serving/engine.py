@@ -27,11 +27,14 @@ from .vllm_eras import (
     PREFERRED_BLOCKS,
     SEQS_WITHIN_TOKENS,
     UTILIZATION_92,
+    V0_GONE,
     V2_ALL,
     V2_DENSE,
     V2_FAMILIES,
     V2_FIRST_FAMILIES,
+    V2_FIRST_FAMILY,
     V2_LISTED,
+    V2_QWEN3,
     V2_SOME,
 )
 
@@ -42,6 +45,7 @@ _LENGTH_UNKNOWN = 2048  # what vLLM assumes where config.json has no length
 _BF16_SINCE = (8, 0)
 _BATCH_OF_SMALL, _BATCH_OF_LARGE, _BATCH_OF_HUGE = (2048, 256), (8192, 1024), (16384, 1024)
 _LARGE_CARD, _HUGE_CARD = 70, 160  # GiB
+_V0_TOKENS, _V0_UNCUT = 2048, 32768
 _BLACKWELL, _HOPPER = 10, 9  # major compute capabilities
 _BYTE = 8  # bits
 _RECURRENT_KEYS = ("mamba_d_state", "ssm_state_size", "linear_num_value_heads", "conv_L_cache", "linear_attn_config")
@@ -55,6 +59,7 @@ class Engine:
     quantization   of the weights: what the checkpoint carries, or what is asked for; None: none
     max_model_len  as given, or the model's own; `auto_len`: it is the most that fits
     block_size     tokens a block of plain attention, before hybrid models enlarge it
+    v0_engine      True where a release with two engines takes the old one
     v2_runner      True where the new model runner runs: its sampler copies no logits
     """
 
@@ -80,6 +85,7 @@ class Engine:
     prefix_caching: bool | None
     v2_runner: bool
     multimodal: bool
+    v0_engine: bool = False
     speculative_tokens: int = 0
     kv_cache_memory_bytes: int | None = None
     expert_parallel: bool = False
@@ -101,7 +107,8 @@ def engine_of(request: ModelRequest, facts: HubFacts) -> Engine:
     kv_dtype = _kv_cache_dtype(request, config, release)
     window_off = request.extra.is_set("disable_sliding_window")
     length, auto = _length(request, config, window_off)
-    tokens, seqs = _batch(request, gpu, release, length)
+    v0_engine = _v0_engine(gpu, release, dtype, kv_dtype)
+    tokens, seqs = _v0_batch(request, length) if v0_engine else _batch(request, gpu, release, length)
     return Engine(
         release=release,
         gpu=gpu,
@@ -121,10 +128,11 @@ def engine_of(request: ModelRequest, facts: HubFacts) -> Engine:
         enforce_eager=request.is_eager,
         block_size=request.number("block_size") or default_block_size(config, gpu, release),
         sliding_window_off=window_off,
-        hybrid_groups_off=request.extra.is_set("disable_hybrid_kv_cache_manager"),
+        hybrid_groups_off=v0_engine or request.extra.is_set("disable_hybrid_kv_cache_manager"),
         prefix_caching=_switch(request, "enable_prefix_caching"),
         v2_runner=_v2_runner(config, release, quantization),
         multimodal=is_multimodal(config) and not _text_only(request),
+        v0_engine=v0_engine,
         speculative_tokens=_speculative_tokens(request),
         kv_cache_memory_bytes=request.number("kv_cache_memory_bytes"),
         expert_parallel=request.extra.is_set("enable_expert_parallel"),
@@ -212,6 +220,20 @@ def _batch(request: ModelRequest, gpu: Gpu, release: tuple[int, int], length: in
     return tokens, seqs
 
 
+def _v0_engine(gpu: Gpu, release: tuple[int, int], dtype: str, kv_dtype: str) -> bool:
+    """`EngineArgs._is_v1_supported_oracle` of 0.8 and 0.9, as far as a card and the dtypes decide it."""
+    if release >= V0_GONE or gpu.capability is None:
+        return False
+    fp8_kv = kv_dtype.startswith("fp8") and gpu.capability != (_HOPPER, 0)
+    return gpu.capability < _BF16_SINCE or fp8_kv or dtype == "float32"
+
+
+def _v0_batch(request: ModelRequest, length: int) -> tuple[int, int]:
+    """The old engine takes a whole prompt at once, up to 32768 tokens; longer ones in chunks (`_set_default_args_v0`)."""
+    tokens = _V0_TOKENS if length > _V0_UNCUT else max(length, _V0_TOKENS)
+    return request.batched_tokens or tokens, request.seqs or _BATCH_OF_SMALL[1]
+
+
 def _length(request: ModelRequest, config: Mapping[str, Any], window_off: bool) -> tuple[int, bool]:
     asked = request.max_model_len
     tokens = max_model_len_tokens(asked)
@@ -260,7 +282,8 @@ def _v2_runner(config: Mapping[str, Any], release: tuple[int, int], quantization
         return family in V2_FAMILIES or not (moe or hybrid)
     if release >= V2_LISTED:
         return family in V2_FAMILIES
-    return release >= V2_SOME and family in V2_FIRST_FAMILIES and not moe and quantization is None
+    first = V2_FIRST_FAMILIES if release >= V2_SOME else {V2_FIRST_FAMILY}
+    return release >= V2_QWEN3 and family in first and not moe and quantization is None
 
 
 def _text_only(request: ModelRequest) -> bool:

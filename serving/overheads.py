@@ -23,6 +23,7 @@ from .vllm_eras import (
     MORE_NON_TORCH,
     PERSISTENT_COUNTED,
     SORTLESS_SAMPLER,
+    V2_GRAPHS_ESTIMATED,
     WORKSPACES,
 )
 
@@ -33,26 +34,36 @@ _ALLOCATION = 0.015 * GIB  # rounding of torch's allocator, seen in each start
 _STAYING = 10.5 * MIB  # input buffers of the model runner; this and the next are fitted (a model left out: 12 MiB off)
 _PER_SEQ = 24 * 1024  # bytes a sequence: sampling parameters, tables
 _MASKS = 1 / 16  # two bit masks of the vocabulary beside a counter of 32 bit
-_CONTEXT = 0.51 * GIB
+_CONTEXT, _CONTEXT_SMALL = 0.51 * GIB, 0.46 * GIB
+_WITH_LARGE_KERNELS = frozenset({9, 10})  # major compute capabilities
+_WITH_NVLINK = frozenset({(7, 0), (8, 0)})  # before Hopper
+_NCCL_PCIE, _NCCL_NVLINK = 0.18, 0.4  # GiB of one of several ranks
 # Multiprocessors by compute capability: a row of the vocabulary each in the sampler of 0.17 to 0.20.
 _PROCESSORS = {(7, 0): 80, (7, 5): 40, (8, 0): 108, (8, 6): 82, (8, 9): 100, (9, 0): 132, (10, 0): 148, (12, 0): 170}
-_ALONE = ((PERSISTENT_COUNTED, 0.2246), (MORE_NON_TORCH, 0.25), ((0, 0), 0.13))  # GiB of one GPU, since
+_ALONE = ((PERSISTENT_COUNTED, 0.2246), (MORE_NON_TORCH, 0.25), ((0, 0), 0.13))  # GiB of one Hopper GPU, since
+_ALONE_SMALL = ((PERSISTENT_COUNTED, 0.1), (MORE_NON_TORCH, 0.06), ((0, 0), 0.02))  # of cards before Hopper and of workstation Blackwell
 _PACKED = frozenset({"awq", "gptq"})
 
 
 def non_torch(engine: Engine) -> Range:
-    """What CUDA, cuBLAS and NCCL take inside the budget.
+    """What CUDA, cuBLAS and NCCL take inside the budget: code of kernels that is loaded, buffers of all-reduce.
 
-    One GPU: 0.13 GiB up to 0.17, 0.25 since 0.18, 0.2246 in 0.32 (each measured).  Several: 0.55 GiB in 0.11, 2.07 to
-    2.21 GiB in 0.19 on H100s with NVLink, where buffers of all-reduce grow; on cards without NVLink about 0.6.
+    One GPU: on Hopper 0.13 GiB up to 0.17, 0.25 since 0.18, 0.2246 in 0.32; on cards with smaller kernels 0.02 to 0.04
+    up to 0.17, 0.06 to 0.13 since (measured and published, see published_starts.py in the tests).  Several: 0.55 GiB
+    in 0.11, 2.07 to 2.21 GiB in 0.19 on H100s with NVLink, where buffers of all-reduce grow; 0.2 over PCIe.
     """
-    alone = next(gib for since, gib in _ALONE if engine.release >= since)
-    context = 0.0 if engine.release >= CONTEXT_OUTSIDE else _CONTEXT
+    datacentre = engine.capability[0] in _WITH_LARGE_KERNELS
+    alone = next(gib for since, gib in (_ALONE if datacentre else _ALONE_SMALL) if engine.release >= since)
+    context = 0.0
+    if engine.release < CONTEXT_OUTSIDE and not engine.v0_engine:
+        context = _CONTEXT if datacentre else _CONTEXT_SMALL
     ranks = engine.tensor_parallel_size
     if ranks == 1:
-        spread = 0.07 if engine.capability == _HOPPER else 0.12
-        low, likely, high = alone - spread, alone, alone + spread
-    elif engine.capability < _HOPPER or engine.release < MORE_BUFFERS:
+        low, likely, high = max(0.0, alone - 0.07), alone, alone + (0.07 if datacentre else 0.12)
+    elif not datacentre:
+        likely = _NCCL_NVLINK if engine.capability in _WITH_NVLINK else _NCCL_PCIE
+        low, likely, high = 0.05, likely + alone, 1.0
+    elif engine.release < MORE_BUFFERS:
         low, likely, high = 0.25, 0.55, 1.5
     else:
         likely = 2.03 + 0.03 * ranks
@@ -120,7 +131,8 @@ def cuda_graphs(config: Mapping[str, Any], found: Sizes, engine: Engine) -> Rang
     three factors are fitted on seven starts of 0.32 (a model left out is off by 35 MiB at most).  The old runner's
     estimate is known from two starts of 0.19 only (0.84 GiB of 32 layers, 1.05 of 62).
     """
-    if engine.enforce_eager or engine.release < GRAPHS_ESTIMATED:
+    since = V2_GRAPHS_ESTIMATED if engine.v2_runner else GRAPHS_ESTIMATED
+    if engine.enforce_eager or engine.release < since:
         return _NOTHING
     full, pieces = graph_counts(engine)
     layers = -(-found.layers // engine.pipeline_parallel_size)
@@ -130,14 +142,17 @@ def cuda_graphs(config: Mapping[str, Any], found: Sizes, engine: Engine) -> Rang
         return Range(likely * 0.4, likely, likely * 2)
     inner = 3 * found.intermediate / engine.tensor_parallel_size
     pool = _largest(engine) * engine.dtype_bytes * (inner + 3 * found.hidden)
-    likely = layers * (_FULL_GRAPH * (full - 1) + _PIECE * pieces) + _POOL * pool
-    spread = 0.45 if found.experts or engine.tensor_parallel_size > 1 else 0.15
+    nodes = layers * (_FULL_GRAPH * (full - 1) + _PIECE * pieces)
+    likely = nodes * (1 if engine.capability[0] in _WITH_LARGE_KERNELS else _SMALLER_NODES) + _POOL * pool
+    known = engine.capability == _HOPPER and not found.experts and engine.tensor_parallel_size == 1
+    spread = 0.15 if known else 0.45
     recurrent = bool(text_config(config).get("linear_num_value_heads"))  # their first graph takes its scratch, too
     return Range(likely * (1 - spread), likely, likely * (4 if recurrent else 1 + spread))
 
 
 _OLD_BASE, _OLD_LAYER, _ALL_GRAPHS = 0.616 * GIB, 0.007 * GIB, 102
 _FULL_GRAPH, _PIECE, _POOL = 0.3167 * MIB, 0.2196 * MIB, 1.35
+_SMALLER_NODES = 0.55  # of Hopper's: one start of 0.31 on an A100 (0.46 GiB of 32 layers)
 _SIZES = (1, 2, 4, *range(8, 256, 8), *range(256, 1025, 16))  # tokens of the graphs (CompilationConfig)
 _LARGEST = 512
 

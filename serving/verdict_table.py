@@ -14,11 +14,13 @@ _HEAD = (
     *("model", "GPU", "verdict", "weights", "KV cache", "activation+graphs", "free/budget"),
     *("KV tokens", "requests at once", "longest request"),
 )
-_SHORT_HEAD = ("model", "GPU", "verdict", "wts", "KV", "act", "free", "toks", "reqs", "len")
-_LEGEND = (
-    "GiB of one GPU: wts weights, KV cache, act activation and graphs, free of the budget; "
-    "toks tokens in the KV cache, reqs requests at once, len of the longest request."
+_HEADS: tuple[tuple[str, ...], ...] = (_HEAD,)
+# In two lines, for a terminal of 80 columns.
+_SHORT_HEADS = (
+    ("", "", "", "", "KV", "other", "free/", "KV", "at", "max"),
+    ("model", "GPU", "verdict", "weights", "cache", "use", "budget", "tokens", "once", "length"),
 )
+_LEGEND = "GiB of one GPU (other use: activation and CUDA graphs); requests at once of max_model_len tokens."
 _NUMBERS_FROM = 3  # columns before it are words
 _LEAST_OF_MODEL, _LEAST_OF_GPU = 10, 9  # characters
 _THOUSAND, _MILLION = 1000, 1_000_000
@@ -32,23 +34,23 @@ def verdict_table(verdicts: Sequence[Verdict], width: int = _NARROWEST) -> str:
     """
     width = max(width, _NARROWEST)
     rows = [_cells(verdict) for verdict in verdicts]
-    columns, gap, head = _columns(_HEAD, rows), 2, _HEAD
+    columns, gap, heads = _columns((_HEAD,), rows), 2, _HEADS
     if _over(columns, gap, width) > 0:
         rows = [_cells(verdict, short=True) for verdict in verdicts]
-        columns, gap, head = _columns(_SHORT_HEAD, rows), 1, _SHORT_HEAD
+        columns, gap, heads = _columns(_SHORT_HEADS, rows), 1, _SHORT_HEADS
         for column, least in ((0, _LEAST_OF_MODEL), (1, _LEAST_OF_GPU)):
             columns[column] = max(min(columns[column], least), columns[column] - max(0, _over(columns, gap, width)))
-    lines = [_line(head, columns, gap), _line(["-" * size for size in columns], columns, gap)]
+    lines = [*(_line(head, columns, gap) for head in heads), _line(["-" * size for size in columns], columns, gap)]
     lines += [_line(row, columns, gap) for row in rows]
-    if head is _SHORT_HEAD:
+    if heads is _SHORT_HEADS:
         lines += textwrap.wrap(_LEGEND, width)
     for verdict in verdicts:
         lines += _causes(verdict, width)
     return "\n".join(lines)
 
 
-def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
+def _columns(heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(cell) for cell in column) for column in zip(*heads, *rows, strict=True)]
 
 
 def _over(columns: Sequence[int], gap: int, width: int) -> int:

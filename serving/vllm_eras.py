@@ -1,7 +1,7 @@
 """What changed in vLLM's memory accounting from release to release: one name a rule, the first release that has it.
 
 Read from the sources of 0.8.5, 0.9.2, 0.10.2, 0.11.2, 0.13.0, 0.15.1, 0.17.1, 0.18.1, 0.19.0, 0.20.2, 0.23.0, 0.24.0,
-0.26.0, 0.27.1, 0.28.0, 0.30.0 and 0.32.0; a release in between has the older rule unless something tells otherwise.
+0.25.0, 0.26.0, 0.27.1, 0.28.0, 0.30.0 and 0.32.0; a release in between has the older rule unless something tells otherwise.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ PREFERRED_BLOCKS: Release = (0, 20)  # the block size is what the attention back
 # v1/worker/gpu_worker.py, utils/mem_utils.py
 CONTEXT_OUTSIDE: Release = (0, 9)  # the CUDA context isn't counted against the budget
 PERSISTENT_COUNTED: Release = (0, 27)  # what free memory lacks, instead of the peak of torch's allocator alone
-GRAPHS_ESTIMATED: Release = (0, 20)  # the estimate for CUDA graphs is taken from the KV cache
+GRAPHS_ESTIMATED: Release = (0, 20)  # the estimate for CUDA graphs is taken from the KV cache ...
+V2_GRAPHS_ESTIMATED: Release = (0, 29)  # ... by the new runner too: before, its estimate is 0 (vllm#49224)
 
 # v1/sample
 FLASHINFER_OFF: Release = (0, 11)  # its sampler runs only when asked for; before, wherever it is installed
@@ -48,10 +49,13 @@ MORE_BUFFERS: Release = (0, 14)  # all-reduce on Hopper and later takes GiBs
 MORE_NON_TORCH: Release = (0, 18)  # one GPU: 0.13 GiB before, 0.25 GiB since
 
 # config/vllm.py (use_v2_model_runner): the new model runner, whose sampler copies no logits
-V2_SOME: Release = (0, 23)  # dense models of three families
+V0_GONE: Release = (0, 10)  # before: the old engine on cards below 8.0, and for what FlashAttention couldn't do
+V2_QWEN3: Release = (0, 22)  # dense Qwen3 (vllm#39337)
+V2_SOME: Release = (0, 23)  # dense models of three families (vllm#43458)
 V2_LISTED: Release = (0, 24)  # a list of families
-V2_DENSE: Release = (0, 26)  # all that aren't mixtures of experts or hybrid
+V2_DENSE: Release = (0, 25)  # all that aren't mixtures of experts or hybrid (vllm#44443)
 V2_ALL: Release = (0, 29)
 
-V2_FIRST_FAMILIES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "Qwen3ForCausalLM"})
+V2_FIRST_FAMILY = "Qwen3ForCausalLM"
+V2_FIRST_FAMILIES = frozenset({"LlamaForCausalLM", "MistralForCausalLM", V2_FIRST_FAMILY})
 V2_FAMILIES = V2_FIRST_FAMILIES | {"DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM", "GraniteMoeForCausalLM"}

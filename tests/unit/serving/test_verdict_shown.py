@@ -109,7 +109,7 @@ def test_the_markdown_is_a_table_and_lists() -> None:
 
 
 def test_an_empty_stack_is_an_empty_table() -> None:
-    assert verdict_table([]).splitlines()[0].startswith("model")
+    assert verdict_table([], 160).splitlines()[0].startswith("model")
 
 
 def test_outcomes_as_people_read_them() -> None:

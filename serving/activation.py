@@ -38,6 +38,8 @@ _ENCODER_REST = 0.08 * GIB
 def activation(config: Config, found: Sizes, engine: Engine) -> Range:
     """The peak less what stays (`overheads.staying`).
 
+    Up to 0.10 vLLM's images have FlashInfer's sampler and most installations by pip haven't: the likely value is
+    between the two.
     Of pipeline stages, the first compiles the embedding and the last samples; vLLM's KV cache is as small as on the
     stage with the least room, so the larger of the two counts.
     """
@@ -47,10 +49,12 @@ def activation(config: Config, found: Sizes, engine: Engine) -> Range:
     forward = stays + _forward(text, found, engine)
     sampling = stays + _sampling(text, found, engine)
     sorted_low = stays + _sampling(text, found, engine, sorts=False)
-    run = max(forward, sampling)
+    low, run = max(forward, sampling), max(forward, sampling)
+    high = max(run + tower[0], tower[1])
+    if engine.release < FLASHINFER_OFF and not engine.v0_engine:  # its sampler, which sorts nothing, may be installed
+        low = max(forward, sorted_low)
+        run = (low + run) / 2
     likely = max(run + tower[0], tower[1])
-    low = max(forward, sorted_low if engine.release < FLASHINFER_OFF else sampling)
-    high = likely
     if engine.multimodal:  # pictures become embeddings outside of what is compiled
         high = max(likely + 2 * tower[0], 2 * tower[1]) + 0.3 * GIB
     elif not engine.enforce_eager:

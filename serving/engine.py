@@ -198,8 +198,7 @@ def batch_defaults(gpu: Gpu, release: tuple[int, int]) -> tuple[int, int]:
     with capability 8.0 it is taken for an A100.
     """
     gib = gpu.visible_gib
-    nameless = gpu.name[:1].isdigit() and gpu.capability == (8, 0)
-    a100 = release >= A100_IS_SMALL and ("a100" in gpu.name.lower() or nameless)
+    a100 = release >= A100_IS_SMALL and ("a100" in gpu.name.lower() or gpu.is_by_numbers)
     if gib >= _HUGE_CARD and release >= HUGE_CARDS:
         return _BATCH_OF_HUGE
     return _BATCH_OF_LARGE if gib >= _LARGE_CARD and not a100 else _BATCH_OF_SMALL
@@ -229,7 +228,7 @@ def _v0_engine(gpu: Gpu, release: tuple[int, int], dtype: str, kv_dtype: str) ->
 
 
 def _v0_batch(request: ModelRequest, length: int) -> tuple[int, int]:
-    """The old engine takes a whole prompt at once, up to 32768 tokens; longer ones in chunks (`_set_default_args_v0`)."""
+    """The old engine takes a prompt whole, up to 32768 tokens, longer ones in parts (`_set_default_args_v0`)."""
     tokens = _V0_TOKENS if length > _V0_UNCUT else max(length, _V0_TOKENS)
     return request.batched_tokens or tokens, request.seqs or _BATCH_OF_SMALL[1]
 

@@ -17,6 +17,7 @@ from .errors import InvalidArgument, UnknownGpu
 from .values import shown
 
 Vendor = Literal["nvidia", "amd"]
+UNSAID_CAPABILITY = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Gpu:
     def visible_gib(self) -> float:
         """GiB that a session with this share of the card sees."""
         return self.memory_gib * self.share
+
+    @property
+    def is_by_numbers(self) -> bool:
+        """True for a card given by its memory, with the capability that stands for one that isn't said."""
+        return self.name[:1].isdigit() and self.capability == UNSAID_CAPABILITY
 
     @property
     def capability_text(self) -> str | None:
@@ -153,7 +159,7 @@ def _suggestion(key: str) -> str:
     return f"Known are, for example: {names}; or give the card by its memory in GiB and its compute capability."
 
 
-def gpu_of_numbers(memory_gib: float, capability: tuple[int, int] | None = (8, 0)) -> Gpu:
+def gpu_of_numbers(memory_gib: float, capability: tuple[int, int] | None = UNSAID_CAPABILITY) -> Gpu:
     """A card that has no name here; `memory_gib` as torch's total_memory.  Raises InvalidArgument.
 
     vLLM's batch defaults by card go by size and by "A100" in the name, which such a card doesn't have.

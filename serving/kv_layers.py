@@ -65,9 +65,11 @@ def layers_of(config: Config, engine: Engine) -> list[tuple[int, LayerKv]] | Non
         if any(kind not in ("state", "none") for kind in kinds):
             block, state = _aligned(text, found, engine, state_page)
     layers: list[tuple[int, LayerKv]] = []
+    latent = _latent(text, engine, block) if uses_mla(text) else None
     for number, kind in enumerate(kinds):
         if kind in ("full", "both", "window", "chunk"):
-            layers += [(number, part) for part in _attention(text, found, engine, (number, kind, block))]
+            parts = latent or _attention(text, found, engine, (number, kind, block))
+            layers += [(number, part) for part in parts]
         if kind in ("state", "both"):
             layers.append((number, LayerKv("state", state, block)))
     return layers
@@ -133,8 +135,6 @@ def _attention_pattern(text: Config, family: str, layers: int) -> list[str]:
 def _attention(text: Config, found: Sizes, engine: Engine, layer: tuple[int, str, int]) -> list[LayerKv]:
     """`layer`: number, kind and tokens a block."""
     number, kind, block = layer
-    if uses_mla(text):
-        return _latent(text, engine, block)
     size = token_bytes(text, found, engine, (number, kind))
     if not size:
         return []

@@ -65,9 +65,15 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Completed by what the family's class in transformers takes for keys that aren't there.
     """
-    part = next((config[part] for part in _TEXT_PARTS if isinstance(config.get(part), Mapping)), config)
-    if isinstance(part.get("text_config"), Mapping):  # Omni models nest it once more
-        part = part["text_config"]
+    part = config
+    for key in _TEXT_PARTS:
+        inner = config.get(key)
+        if inner is not None and isinstance(inner, Mapping):
+            part = inner
+            break
+    nested = part.get("text_config")
+    if nested is not None and isinstance(nested, Mapping):  # Omni models nest it once more
+        part = nested
     defaults = _FAMILY_SIZES.get(str(part.get("model_type")))
     if defaults and (part is not config or "num_hidden_layers" in part):
         return {**defaults, **part}
@@ -200,7 +206,7 @@ def _kv_heads(text: Mapping[str, Any], heads: int | None) -> int | None:
 
 def _intermediate(text: Mapping[str, Any], hidden: int | None) -> int | None:
     inner = _first(text, "intermediate_size", "n_inner", "ffn_dim")
-    if inner is None and hidden and text.get("model_type") in _FOUR_TIMES_HIDDEN:
+    if inner is None and hidden and str(text.get("model_type")) in _FOUR_TIMES_HIDDEN:
         return 4 * hidden
     return inner
 

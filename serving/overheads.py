@@ -36,12 +36,14 @@ _PER_SEQ = 24 * 1024  # bytes a sequence: sampling parameters, tables
 _MASKS = 1 / 16  # two bit masks of the vocabulary beside a counter of 32 bit
 _CONTEXT, _CONTEXT_SMALL = 0.51 * GIB, 0.46 * GIB
 _WITH_LARGE_KERNELS = frozenset({9, 10})  # major compute capabilities
+_WORKSTATION = 12
 _WITH_NVLINK = frozenset({(7, 0), (8, 0)})  # before Hopper
 _NCCL_PCIE, _NCCL_NVLINK = 0.18, 0.4  # GiB of one of several ranks
 # Multiprocessors by compute capability: a row of the vocabulary each in the sampler of 0.17 to 0.20.
 _PROCESSORS = {(7, 0): 80, (7, 5): 40, (8, 0): 108, (8, 6): 82, (8, 9): 100, (9, 0): 132, (10, 0): 148, (12, 0): 170}
 _ALONE = ((PERSISTENT_COUNTED, 0.2246), (MORE_NON_TORCH, 0.25), ((0, 0), 0.13))  # GiB of one Hopper GPU, since
-_ALONE_SMALL = ((PERSISTENT_COUNTED, 0.1), (MORE_NON_TORCH, 0.06), ((0, 0), 0.02))  # of cards before Hopper and of workstation Blackwell
+_ALONE_SMALL = ((PERSISTENT_COUNTED, 0.1), (MORE_NON_TORCH, 0.06), ((0, 0), 0.02))  # of cards before Hopper
+_ALONE_WORKSTATION = ((MORE_NON_TORCH, 0.2), ((0, 0), 0.05))  # of Blackwell without NVLink
 _PACKED = frozenset({"awq", "gptq"})
 
 
@@ -53,13 +55,12 @@ def non_torch(engine: Engine) -> Range:
     in 0.11, 2.07 to 2.21 GiB in 0.19 on H100s with NVLink, where buffers of all-reduce grow; 0.2 over PCIe.
     """
     datacentre = engine.capability[0] in _WITH_LARGE_KERNELS
-    alone = next(gib for since, gib in (_ALONE if datacentre else _ALONE_SMALL) if engine.release >= since)
-    context = 0.0
+    alone, context = _alone(engine), 0.0
     if engine.release < CONTEXT_OUTSIDE and not engine.v0_engine:
         context = _CONTEXT if datacentre else _CONTEXT_SMALL
     ranks = engine.tensor_parallel_size
     if ranks == 1:
-        low, likely, high = max(0.0, alone - 0.07), alone, alone + (0.07 if datacentre else 0.12)
+        low, likely, high = max(0.0, alone - 0.08), alone, alone + (0.07 if datacentre else 0.12)
     elif not datacentre:
         likely = _NCCL_NVLINK if engine.capability in _WITH_NVLINK else _NCCL_PCIE
         low, likely, high = 0.05, likely + alone, 1.0
@@ -69,6 +70,21 @@ def non_torch(engine: Engine) -> Range:
         likely = 2.03 + 0.03 * ranks
         low, high = (0.8, likely + 0.8) if engine.release >= PERSISTENT_COUNTED else (likely - 0.4, likely + 0.4)
     return Range(low * GIB + context * 0.6, likely * GIB + context, high * GIB + context * 1.3)
+
+
+def _alone(engine: Engine) -> float:
+    """GiB of one GPU; of a card that is given by its memory alone, between the kinds of cards."""
+    major = engine.capability[0]
+    table = _ALONE_WORKSTATION if major == _WORKSTATION else _ALONE_SMALL
+    small, large = (next(gib for since, gib in one if engine.release >= since) for one in (table, _ALONE))
+    return small + _kernels(engine) * (large - small)
+
+
+def _kernels(engine: Engine) -> float:
+    """How large a card's kernels are: 1 those of datacentre cards since Hopper, 0 those of others."""
+    if engine.gpu.is_by_numbers:
+        return 0.5
+    return float(engine.capability[0] in _WITH_LARGE_KERNELS)
 
 
 def persistent(found: Sizes, engine: Engine) -> Range:
@@ -143,7 +159,7 @@ def cuda_graphs(config: Mapping[str, Any], found: Sizes, engine: Engine) -> Rang
     inner = 3 * found.intermediate / engine.tensor_parallel_size
     pool = _largest(engine) * engine.dtype_bytes * (inner + 3 * found.hidden)
     nodes = layers * (_FULL_GRAPH * (full - 1) + _PIECE * pieces)
-    likely = nodes * (1 if engine.capability[0] in _WITH_LARGE_KERNELS else _SMALLER_NODES) + _POOL * pool
+    likely = nodes * (_SMALLER_NODES + (1 - _SMALLER_NODES) * _kernels(engine)) + _POOL * pool
     known = engine.capability == _HOPPER and not found.experts and engine.tensor_parallel_size == 1
     spread = 0.15 if known else 0.45
     recurrent = bool(text_config(config).get("linear_num_value_heads"))  # their first graph takes its scratch, too

@@ -24,8 +24,12 @@ def extra_args(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
 
 def batched_tokens(request: ModelRequest, facts: HubFacts) -> Iterator[Finding]:
     """A step must hold a token of every sequence, and a whole prompt where prompts aren't cut."""
+    for key in ("max_num_seqs", "max_num_batched_tokens"):
+        value: int | None = getattr(request, key)
+        if value is not None and value < 1:
+            yield InvalidArgument(f"{key} is {value}.", "Set it to 1 or more.", key=key)
     tokens, seqs = request.batched_tokens, request.seqs
-    if tokens is None:
+    if tokens is None or tokens < 1:
         return
     if seqs is not None and tokens < seqs:
         what = f"max_num_batched_tokens ({tokens}) is less than max_num_seqs ({seqs})."

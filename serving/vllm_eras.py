@@ -1,7 +1,8 @@
 """What changed in vLLM's memory accounting from release to release: one name a rule, the first release that has it.
 
 Read from the sources of 0.8.5, 0.9.2, 0.10.2, 0.11.2, 0.13.0, 0.15.1, 0.17.1, 0.18.1, 0.19.0, 0.20.2, 0.23.0, 0.24.0,
-0.25.0, 0.26.0, 0.27.1, 0.28.0, 0.30.0 and 0.32.0; a release in between has the older rule unless something tells otherwise.
+0.25.0, 0.26.0, 0.27.1, 0.28.0, 0.30.0 and 0.32.0; a release in between has the older rule unless something tells
+otherwise.
 """
 
 from __future__ import annotations

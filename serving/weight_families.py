@@ -22,6 +22,10 @@ _FOUR_NORMS = frozenset({"gemma2", "gemma3", "gemma3_text"})
 _HEAD_NORMS = frozenset({"qwen3", "qwen3_moe", "qwen3_next", "gemma3", "gemma3_text"})
 _DECODERS = frozenset({"llama", "mistral", "gemma3_text"})
 _DECODER_KEYS = ("hidden_act", "hidden_activation", "rms_norm_eps")  # what only Llama's kin has
+_OTHER_LAYERS = (  # keys of recurrent layers that only their own families have
+    *("mamba_d_state", "mamba_n_heads", "ssm_state_size", "hybrid_override_pattern", "conv_L_cache"),
+    *("linear_attn_config", "attn_type_list", "layers_block_type"),
+)
 _PACKED = frozenset({"phi3"})  # q, k and v stored as one, gate and up as one
 _UNSAID: dict[str, dict[str, int]] = {  # keys that configs of these families leave to transformers' defaults
     "gemma3_text": {
@@ -48,7 +52,7 @@ def tied(config: Mapping[str, Any]) -> bool | None:
     for place in (text, config):
         if isinstance(place.get("tie_word_embeddings"), bool):
             return bool(place["tie_word_embeddings"])
-    return True if text.get("model_type") in TIED or config.get("model_type") in TIED else None
+    return True if {str(text.get("model_type")), str(config.get("model_type"))} & TIED else None
 
 
 def stored_dtype(config: Mapping[str, Any]) -> str:
@@ -96,6 +100,8 @@ class _Family:
         elif self.kind == "falcon":
             yield from self.falcon()
         elif self.kind in _DECODERS or any(key in self.text for key in _DECODER_KEYS):
+            if self.kind != "jamba" and any(key in self.text for key in _OTHER_LAYERS):
+                return  # a hybrid whose layers aren't known here
             yield from self.decoder()
 
     def one(self, name: str, *sizes: int) -> Stored:

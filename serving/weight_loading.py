@@ -98,7 +98,8 @@ def _layer(
     pool: Allocator, one: Parameter, layer: int, layers: int, waiting: list[tuple[int, float]], *, streaming: bool
 ) -> None:
     """Allocates the parameter if this layer has it: those that not all layers have are spread evenly."""
-    if int((layer + 1) * one.number / layers + 1e-9) == int(layer * one.number / layers + 1e-9):
+    number = one.number
+    if number != layers and int((layer + 1) * number / layers + 1e-9) == int(layer * number / layers + 1e-9):
         return
     if not one.before:
         pool.take(one.size)

@@ -58,17 +58,21 @@ def rope_tables(config: Mapping[str, Any], engine: Engine) -> tuple[RopeTable, .
     text = text_config(config)
     kind = str(text.get("model_type") or config.get("model_type") or "")
     dim = _dimensions(text)
-    if kind in _WITHOUT or not dim or text.get("alibi") is True:
+    without = kind in _WITHOUT or text.get("alibi") is True or text.get("position_embedding_type") == "nope"
+    if without or not dim:
         return ()
     length = text.get("max_position_embeddings") or _UNSAID_LENGTH.get(kind, _DEFAULT_LENGTH)
     if kind.startswith("cohere"):
         length = text.get("model_max_length") or length  # vLLM's commandr.py
     width = 4 if kind == "gpt_oss" else engine.dtype_bytes
-    found = dict.fromkeys(
+    settings: list[Mapping[str, Any]] = []
+    for rope in _settings(text):
+        if rope not in settings:
+            settings.append(rope)
+    return tuple(
         RopeTable(_rows(rope, length), _partial(rope, text, dim), _width(rope, text, engine, width))
-        for rope in _settings(text)
+        for rope in settings
     )
-    return tuple(found)
 
 
 def _dimensions(text: Mapping[str, Any]) -> int:
@@ -102,7 +106,7 @@ def _settings(text: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         return
     yield rope if isinstance(rope, Mapping) else {}
     if "gemma3" in str(text.get("model_type")):
-        yield {"rope_type": "default"}  # of its sliding layers, whose base is another
+        yield {"rope_type": "default", "rope_theta": text.get("rope_local_base_freq", 10000.0)}  # of sliding layers
 
 
 def _rows(rope: Mapping[str, Any], length: int) -> int:

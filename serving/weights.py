@@ -61,7 +61,7 @@ def weights_of(facts: HubFacts, engine: Engine) -> Weights | None:
         if facts.quantization is None and (config.get("torch_dtype") or config.get("dtype")):  # converted while loading
             share *= engine.dtype_bytes / DTYPE_BYTES[stored_dtype(config)]
         notes = (*notes, "Only the size of the files is known: which tensors they hold is not.")
-        return Weights(Range(share * 0.9, share * 1.03, share * 1.3), tensors.total_bytes, largest_bin, notes)
+        return Weights(Range(share * 0.9, share * 1.003, share * 1.3), tensors.total_bytes, largest_bin, notes)
     listed = sum(one.size for one in stored)
     weights = _Loader(config, engine).load(stored, notes)
     if tensors.stored and not tensors.complete and (left := tensors.total_bytes - listed) > _AGREES * listed:

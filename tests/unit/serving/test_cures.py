@@ -77,7 +77,7 @@ ILL: list[ModelRequest] = [
     asked(L8, "A10", kv_cache_dtype="fp8"),
     asked(L8, "L4", max_model_len=131072, extra_args=("--max-num-seqs=512",)),
     asked(L8, "L4", max_model_len=131072, extra_args=("--max-num-seqs", "512", "--seed=1")),
-    asked(L8, find_gpu("A100-40GB").shared(0.5), gpus=0.5, max_model_len=8192),
+    asked(L8, find_gpu("A100-40GB").shared(0.5), gpus=0.5, max_model_len=16384),
     asked(L70, "A100-80GB"),
     asked(L70, "A10", quantization="awq", gpus=4, tensor_parallel_size=4),
     asked(L70, "A100-80GB", gpus=3, tensor_parallel_size=3),

@@ -113,7 +113,10 @@ def test_the_cache_follows_the_checkpoint(carried: dict[str, Any], release: str,
         ("TheBloke/Llama-2-7B-Chat-AWQ", "0.23.0", False),
         ("TheBloke/Llama-2-7B-Chat-AWQ", "0.24.0", True),
         ("Qwen/Qwen2.5-7B-Instruct", "0.24.0", False),
-        ("Qwen/Qwen2.5-7B-Instruct", "0.26.0", True),
+        ("Qwen/Qwen2.5-7B-Instruct", "0.25.0", True),
+        ("Qwen/Qwen3-8B", "0.22.0", True),
+        ("Qwen/Qwen3-8B", "0.21.0", False),
+        ("meta-llama/Llama-3.1-8B-Instruct", "0.22.0", False),
         ("Qwen/Qwen3-30B-A3B", "0.27.1", False),
         ("Qwen/Qwen3-Next-80B-A3B-Instruct", "0.28.0", False),
         ("Qwen/Qwen3-30B-A3B", "0.30.0", True),
@@ -121,6 +124,29 @@ def test_the_cache_follows_the_checkpoint(carried: dict[str, Any], release: str,
 )
 def test_which_model_runner(model: str, release: str, expected: bool) -> None:
     assert engine(CONFIGS[model], vllm_version=release).v2_runner is expected
+
+
+@pytest.mark.parametrize(
+    ("gpu", "request_", "expected"),
+    [
+        (T4, {"vllm_version": "0.9.2", "max_model_len": 20000}, (20000, 256)),
+        (T4, {"vllm_version": "0.9.2", "max_model_len": 1024}, (2048, 256)),
+        (T4, {"vllm_version": "0.9.2", "max_model_len": 65536}, (2048, 256)),  # in parts from here on
+        (T4, {"vllm_version": "0.10.2", "max_model_len": 20000}, None),
+        (A10, {"vllm_version": "0.9.2", "max_model_len": 20000}, None),
+        (A10, {"vllm_version": "0.9.2", "max_model_len": 20000, "kv_cache_dtype": "fp8"}, (20000, 256)),
+        (H100, {"vllm_version": "0.9.2", "max_model_len": 20000, "kv_cache_dtype": "fp8"}, None),
+    ],
+)
+def test_old_cards_have_the_old_engine_up_to_0_9(
+    gpu: Gpu, request_: dict[str, Any], expected: tuple[int, int] | None
+) -> None:
+    """Which takes a whole prompt at once; None: it is the new one."""
+    found = engine(LLAMA, gpu=gpu, **request_)
+
+    assert found.v0_engine is found.hybrid_groups_off is (expected is not None)
+    if expected is not None:
+        assert (found.max_num_batched_tokens, found.max_num_seqs) == expected
 
 
 @pytest.mark.parametrize(

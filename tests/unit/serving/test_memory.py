@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from serving.estimates import GIB, MemoryEstimate
+from serving.gpus import Gpu, gpu_of_numbers
 from serving.memory import budget, estimate
 
 from .measured_starts import CARD_GIB, STARTS
@@ -15,7 +16,7 @@ from .measured_starts import Start as Measured
 from .memory_cases import A10, A100, H100, H200, engine, facts_of, given_weights, layout
 from .model_configs import CONFIGS
 from .published_starts import CONFIGS as PUBLISHED_CONFIGS
-from .published_starts import LLM_D
+from .published_starts import LLM_D, OTHERS, Other
 from .published_starts import Start as Published
 
 _EAGER, _DEFAULT = 0.01, 0.03  # of the KV cache, in which an estimate may be off
@@ -92,6 +93,17 @@ def test_published_starts(start: Published) -> None:
         assert tokens == pytest.approx(start.tokens, rel=0.0002)  # the log's GiB have two digits
 
 
+@pytest.mark.parametrize("start", OTHERS, ids=lambda start: f"{start.gpu.name}-{start.model}-{start.release}")
+def test_starts_on_other_cards(start: Other) -> None:
+    """What is left for the KV cache, from 0.8 to 0.31, and the range holds it."""
+    config = PUBLISHED_CONFIGS[start.model]
+    request = {"gpu": start.gpu, "vllm_version": start.release, **start.request}
+    found = estimate(facts_of(config), engine(config, **request), given_weights(start.weights)).kv_cache
+
+    assert found.gib == pytest.approx(start.kv, rel=start.within)
+    assert found.low / GIB * 0.99 <= start.kv <= found.high / GIB * 1.01
+
+
 def test_gpt_oss_on_an_a100() -> None:
     """vLLM 0.19.0, util 0.65: 13.72 GiB of weights, 36.56 left (myoceane.fr/index.php/ai-vllm-a100-gemma-4)."""
     config = PUBLISHED_CONFIGS["gpt-oss-20b"]
@@ -117,7 +129,20 @@ def test_graphs_count_since_0_20_and_not_when_eager() -> None:
 
     assert graphs(vllm_version="0.19.0") == graphs(vllm_version="0.32.0", enforce_eager=True) == 0
     assert graphs(vllm_version="0.20.2") > 0
+    assert graphs(vllm_version="0.23.0") == graphs(vllm_version="0.28.0") == 0  # the new runner's estimate was 0
+    assert graphs(vllm_version="0.29.0") > 0
     assert graphs(vllm_version="0.32.0", max_num_seqs=8) < graphs(vllm_version="0.32.0")
+
+
+def test_a_card_without_a_name_is_taken_for_one_between() -> None:
+    config = CONFIGS["meta-llama/Llama-3.1-8B-Instruct"]
+
+    def left(gpu: Gpu) -> float:
+        request = engine(config, gpu=gpu, max_num_seqs=256, max_num_batched_tokens=2048)
+        return estimate(facts_of(config), request, given_weights(15)).kv_cache.likely
+
+    hopper, ampere = left(Gpu("H", 24, (9, 0))), left(Gpu("A", 24, (8, 0)))
+    assert hopper < left(gpu_of_numbers(24)) < ampere
 
 
 def test_kv_cache_memory_bytes_decides_alone() -> None:

@@ -88,6 +88,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("pipeline-parallel", LLAMA, {"extra_args": ("--pipeline-parallel-size=64",), "gpus": 64}, "32 layers"),
     ("max-model-len", LLAMA, {"max_model_len": 8192}, "4096 tokens"),
     ("max-num-batched-tokens", LLAMA, {"max_num_batched_tokens": 128, "max_num_seqs": 256}, "(128) is less"),
+    ("max-num-batched-tokens", LLAMA, {"max_num_seqs": 0}, "max_num_seqs is 0"),
     (
         "max-num-batched-tokens",
         LLAMA,

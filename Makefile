@@ -1,7 +1,7 @@
 # Every target does its own set-up; `make` alone tells what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup env demo down test test-fast test-vllm check bench clean
+.PHONY: help setup env demo down test test-fast test-vllm check faults bench clean
 
 BIN := .venv/bin
 # The language host takes the first `python3` on PATH, and tests start `pulumi` by name.  Where the environment forbids
@@ -44,6 +44,9 @@ check: setup ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+faults: setup ## every fault at every call, as a table; 1 when a cell is red (ARGS=--lf: again what was)
+	@$(RUN) $(BIN)/python -m tests.faults $(ARGS)
 
 bench: setup ## the ratios of preview and up to their floors, and the times of bai-vllm
 	@$(RUN) $(BIN)/python -m bench $(ARGS)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import errors
 from .classification import classify
-from .connection import Connection
+from .connection import Connection, untrusted
 
 if TYPE_CHECKING:
+    import aiohttp
     from ai.backend.client.request import WebSocketResponse
     from ai.backend.client.session import AsyncSession
 
@@ -47,14 +48,17 @@ class Api:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._session: AsyncSession | None = None
+        self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(load_sdk)  # a program that waits for other models must not stand still meanwhile
+        import aiohttp
         from ai.backend.client.session import AsyncSession
 
         # "proxy mode" only skips the request that negotiates a version: one less each time, and that request
         # swallows some failures and dies of others with bare ValueErrors.
-        self._session = AsyncSession(config=_config(self.connection), proxy_mode=True)
+        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self.connection.tls()))
+        self._session = AsyncSession(config=_config(self.connection), proxy_mode=True, aiohttp_session=self._http)
         await self._session.__aenter__()
         return self
 
@@ -64,6 +68,8 @@ class Api:
         if self._session is not None:
             with contextlib.suppress(ValueError):  # entered in one task and left in another
                 await self._session.__aexit__(kind, error, trace)
+        if self._http is not None:
+            await self._http.close()
 
     async def call(
         self,
@@ -148,6 +154,8 @@ def _translate(error: Exception, connection: Connection) -> errors.ClusterError:
         return classify(error.status, error.data, endpoint=endpoint, secrets=secrets)
     cause = error.__cause__ if isinstance(error, BackendClientError) and error.__cause__ else error
     match cause:
+        case aiohttp.ClientConnectorCertificateError():
+            return untrusted(endpoint, getattr(cause.certificate_error, "verify_message", "certificate"))
         case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
             return errors.Unreachable(f"Nothing answers at {endpoint} ({type(cause).__name__}).", cure, sent=False)
         case aiohttp.WSServerHandshakeError():

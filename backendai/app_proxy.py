@@ -8,10 +8,14 @@ it.  The cookie is good for 7 days; a circuit that nobody uses goes after an hou
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .api import Api
+from .connection import Connection
+
+if TYPE_CHECKING:
+    import aiohttp
 
 COOKIE = "appproxy_permit"
 TIMEOUT = 10.0  # seconds for each of the steps
@@ -25,6 +29,7 @@ class Circuit:
 
     url: str
     cookie: str = field(repr=False)
+    connection: Connection = field(repr=False)  # whose certificates are trusted
 
     async def answers(self, path: str = "/health") -> bool:
         """Whether the session still answers 200 through it."""
@@ -33,7 +38,7 @@ class Circuit:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout) as http,
+                aiohttp.ClientSession(timeout=timeout, connector=_connector(self.connection)) as http,
                 http.get(self.url + path, headers={"Cookie": f"{COOKIE}={self.cookie}"}) as answer,
             ):
                 return answer.status == _OK
@@ -53,16 +58,22 @@ async def open_circuit(api: Api, session_id: str, app: str) -> Circuit | None:
         )
     except errors.ServerFault:  # 500 appproxy_request_unavailable, or the coordinator refuses the manager
         return None
-    return await _address(started, session_id, app)
+    return await _address(started, session_id, app, api.connection)
 
 
-async def _address(started: Any, session_id: str, app: str) -> Circuit | None:
+def _connector(connection: Connection) -> aiohttp.TCPConnector:
+    import aiohttp
+
+    return aiohttp.TCPConnector(ssl=connection.tls())
+
+
+async def _address(started: Any, session_id: str, app: str, connection: Connection) -> Circuit | None:
     import aiohttp
 
     query = {"token": started["token"], "session_id": session_id, "app": app, "protocol": "preopen"}
     timeout = aiohttp.ClientTimeout(total=TIMEOUT)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as http:
+        async with aiohttp.ClientSession(timeout=timeout, connector=_connector(connection)) as http:
             url = f"{started['wsproxy_addr'].rstrip('/')}/v2/proxy/auth"
             async with http.get(url, params=query, headers={"Accept": "application/json"}) as answer:
                 if answer.status != _OK:
@@ -72,6 +83,6 @@ async def _address(started: Any, session_id: str, app: str) -> Circuit | None:
                 location, cookie = answer.headers.get("Location"), answer.cookies.get(COOKIE)
                 if answer.status not in _REDIRECTS or not location or cookie is None:
                     return None
-                return Circuit(location.rstrip("/"), cookie.value)
+                return Circuit(location.rstrip("/"), cookie.value, connection)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
         return None  # an address inside the cluster's network, or none of an app-proxy

@@ -219,9 +219,17 @@ class Capacity:
 def amounts(slots: Slots) -> str:
     """`2 cuda.device, 16 GiB mem`."""
     return ", ".join(
-        f"{float(amount / _GIB):.4g} GiB {slot}" if slot == "mem" else f"{float(amount):.4g} {slot}"
+        f"{_number(amount / _GIB)} GiB {slot}" if slot == "mem" else f"{_number(amount)} {slot}"
         for slot, amount in sorted(slots.items())
     )
+
+
+def _number(amount: Decimal) -> str:
+    """In full, with at most two decimals and commas between thousands."""
+    if not amount.is_finite():
+        return "unlimited"
+    text = f"{amount:,.2f}".rstrip("0").rstrip(".")
+    return text if amount == 0 or text.strip("-") != "0" else f"{amount:,.4f}".rstrip("0").rstrip(".")
 
 
 def place_of(want: Want) -> tuple[str, str, str]:

@@ -6,7 +6,7 @@ All of it may be asked by any user, and changes nothing:
     POST /v2/sessions/my/search              what the stack's own sessions hold
     POST /admin/gql                          images, project, allowed groups with their largest node, session limit
     GET  /v2/domains/D, resource-groups      the group's id, for:
-    POST /v2/sessions/compute-schedule       whether a node has room, for each session that needs more
+    POST /v2/sessions/compute-schedule       whether a node has room, for each kind of session that needs more
     GET  /folders                            folders to mount, the user's and the project's
 
 What fails or isn't shown to this key pair isn't judged, and `unknown` says so.
@@ -238,12 +238,15 @@ class _Looking:
             return  # on which node the others give way isn't known
         if not asked or place not in self._ids:
             return
-        images = {want.name: self._image_ids[want.image] for want in wants}
+        alike: dict[tuple[str, tuple[tuple[str, Decimal], ...]], list[str]] = {}  # replicas and the like: asked once
+        for want in wants:
+            if slots := asked.get(want.name):
+                alike.setdefault((self._image_ids[want.image], tuple(sorted(slots.items()))), []).append(want.name)
 
-        async def one(name: str) -> None:
-            entries = [{"resource_type": slot, "quantity": f"{n:f}"} for slot, n in asked[name].items()]
+        async def one(image_id: str, slots: tuple[tuple[str, Decimal], ...], names: Sequence[str]) -> None:
+            entries = [{"resource_type": slot, "quantity": f"{n:f}"} for slot, n in slots]
             body = {
-                "kernels": [{"image_id": images[name], "resources": entries}],
+                "kernels": [{"image_id": image_id, "resources": entries}],
                 "cluster_mode": "single-node",
                 "resource_group_id": self._ids[place],
             }
@@ -251,9 +254,10 @@ class _Looking:
             for result in (answer or {}).get("results") or ():
                 hint = (result.get("reason_hint") or {}).get("required_reduction") or ()
                 if result.get("success") is False and hint:
-                    self._misfits[name] = {e["resource_type"]: Decimal(str(e["quantity"])) for e in hint}
+                    lacks = {e["resource_type"]: Decimal(str(e["quantity"])) for e in hint}
+                    self._misfits.update(dict.fromkeys(names, lacks))
 
-        await asyncio.gather(*map(one, asked))
+        await asyncio.gather(*(one(*question, names) for question, names in alike.items()))
 
 
 def _slots(value: Any) -> dict[str, Decimal]:

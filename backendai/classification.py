@@ -47,7 +47,7 @@ RULES: tuple[Rule, ...] = (
         "session_read_not-found",
         errors.SessionNotFound,
         "The cluster at {endpoint} doesn't know this session: {msg}.",
-        "",
+        "Run `pulumi up` again: what is gone is made anew.",
     ),
     Rule(
         404,
@@ -100,10 +100,17 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         409,
-        None,
+        "database_generic_already-exists",
         errors.NameTaken,
         "A living session already has this name: {msg}.",
         "Choose another `session_name`, or terminate that session.",
+    ),
+    Rule(
+        409,
+        None,
+        errors.InvalidRequest,
+        "The cluster reports a conflict: {msg}.",
+        "Run it again when what is under way with the session is over.",
     ),
     Rule(
         400,

@@ -1,13 +1,20 @@
-"""Where the cluster is and who we are there: environment first, stack config second."""
+"""Where the cluster is, who we are there and which certificates we trust: environment first, stack config second."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .errors import InvalidConnection
+from .errors import InvalidConnection, Unreachable
+
+if TYPE_CHECKING:
+    import ssl
 
 # Per value: the environment variables in order, and the key of the stack config that comes after them.
 SOURCES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -15,11 +22,17 @@ SOURCES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "access_key": (("BACKEND_ACCESS_KEY", "BACKEND_AI_ACCESS_KEY"), "access_key"),
     "secret_key": (("BACKEND_SECRET_KEY", "BACKEND_AI_SECRET_KEY"), "secret_key"),
 }
+CA_FILE = (("BACKEND_CA_FILE",), "cluster.ca_file")
+INSECURE = (("BACKEND_INSECURE",), "cluster.insecure")
+_YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
 @dataclass(frozen=True)
 class Connection:
-    """One key pair at one manager.  Timeouts are in seconds."""
+    """One key pair at one manager.  Timeouts are in seconds.
+
+    `ca_file`: authorities to trust beside the system's; `insecure`: no certificate is verified.
+    """
 
     endpoint: str
     access_key: str
@@ -27,6 +40,12 @@ class Connection:
     domain: str = "default"
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
+    ca_file: str | None = None
+    insecure: bool = False
+
+    def tls(self) -> ssl.SSLContext:
+        """How certificates are verified, the cluster's and its app-proxy's.  Raises InvalidConnection."""
+        return _tls(self.ca_file, self.insecure)
 
 
 def connection_from(
@@ -55,7 +74,60 @@ def connection_from(
             "Export the variables, or set the stack config keys (access_key and secret_key with "
             "`pulumi config set --secret`); a refresh still uses the stack config of the last `up`.",
         )
-    return Connection(check_endpoint(found["endpoint"]), found["access_key"], found["secret_key"], domain)
+    endpoint = check_endpoint(found["endpoint"])
+    ca_file, insecure = _value(CA_FILE, config, env), _flag(_value(INSECURE, config, env))
+    if insecure:
+        _warn(endpoint)
+    keys = (found["access_key"], found["secret_key"])
+    connection = Connection(endpoint, *keys, domain, ca_file=ca_file or None, insecure=insecure)
+    if ca_file:
+        connection.tls()
+    return connection
+
+
+def untrusted(endpoint: str, why: object) -> Unreachable:
+    """The error for a certificate that isn't trusted."""
+    return Unreachable(
+        f"The certificate of {endpoint} isn't trusted ({why}).",
+        "Set cluster.ca_file (or BACKEND_CA_FILE) to the PEM file of the authority that has issued it. "
+        "`cluster.insecure: true` verifies no certificate at all: anybody on the way could take the cluster's place.",
+        sent=False,
+    )
+
+
+def _value(source: tuple[tuple[str, ...], str], config: Callable[[str], str | None], env: Mapping[str, str]) -> str:
+    variables, key = source
+    return (next((env[v] for v in variables if env.get(v)), None) or config(key) or "").strip()
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in _YES | _NO:
+        return text.lower() in _YES
+    raise InvalidConnection(f"BACKEND_INSECURE (or cluster.insecure) is '{text}'.", "Write true or false.")
+
+
+@cache
+def _warn(endpoint: str) -> None:
+    """Once a process."""
+    what = f"warning: insecure is set: nobody verifies that it is {endpoint} who answers; set cluster.ca_file instead."
+    print(what, file=sys.stderr, flush=True)
+
+
+@cache
+def _tls(ca_file: str | None, insecure: bool) -> ssl.SSLContext:
+    import ssl
+
+    context = ssl.create_default_context()
+    if insecure:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    elif ca_file:
+        try:
+            context.load_verify_locations(Path(ca_file).expanduser())
+        except OSError as error:  # an SSLError is one
+            cure = "Set cluster.ca_file (or BACKEND_CA_FILE) to a file of certificates in PEM form."
+            why = error.strerror or type(error).__name__
+            raise InvalidConnection(f"The CA file {ca_file} can't be used ({why}).", cure) from None
+    return context
 
 
 def check_endpoint(endpoint: str) -> str:

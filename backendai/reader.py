@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from . import errors
 from .classification import classify
-from .connection import Connection
+from .connection import Connection, untrusted
 
 API_VERSION = "v9.20250722"
 _JSON = "application/json"
@@ -47,8 +48,9 @@ class Reader:
     def _ask(self, method: str, target: str, body: Any, timeout: float) -> Any:
         endpoint = self.connection.endpoint
         parts = urlsplit(endpoint)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        http_connection = kind(parts.netloc, timeout=timeout)
+        http_connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
+        if parts.scheme == "https":
+            http_connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=self.connection.tls())
         data = None if body is None else json.dumps(body)
         try:
             http_connection.request(method, parts.path + target, data, self._headers(method, target))
@@ -56,6 +58,10 @@ class Reader:
             status, text = response.status, response.read()
         except ConnectionRefusedError:
             raise errors.Unreachable(f"Nothing answers at {endpoint}.", sent=False) from None
+        except ssl.SSLCertVerificationError as error:
+            raise untrusted(endpoint, error.verify_message) from None
+        except http.client.IncompleteRead:
+            raise errors.ServerFault(f"{endpoint} gave an answer that was cut off.") from None
         except (OSError, http.client.HTTPException) as error:
             raise errors.Unreachable(f"{endpoint} didn't answer ({type(error).__name__}).") from None
         finally:

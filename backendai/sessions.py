@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,7 @@ from .statuses import CANCELLED, Stage, stage_of
 FORCE_AFTER = 30.0  # seconds that a plain destroy may take; one on a lost agent never ends
 GIVE_UP_AFTER = 120.0  # seconds, from the beginning, until a destroy has failed
 BACK_WITHIN = 60.0  # seconds in which a manager that was restarted answers again
+DOUBT_LASTS = 5.0  # seconds in which a session ends that is shown, and yet can't be told to end for it is unknown
 CANCEL_SETTLES = 2.0  # seconds in which a session that was cancelled while it waited may come back
 LOOK_AGAIN_FOR = 6.0  # seconds in which a session shows up whose create was answered by silence
 
@@ -111,7 +113,7 @@ async def destroy(api: Api, session_id: str, *, force_after: float = FORCE_AFTER
     same (26.9.6), so one that was cancelled is watched for a moment, and told again.
     Raises SessionStuck when it is still there after GIVE_UP_AFTER seconds, the last of them forced.
     """
-    status = ""
+    status, doubt, started = "", "", time.monotonic()
 
     async def gone() -> bool:
         nonlocal status
@@ -127,20 +129,22 @@ async def destroy(api: Api, session_id: str, *, force_after: float = FORCE_AFTER
 
     if await gone():
         return
-    for forced, seconds in ((False, force_after), (True, GIVE_UP_AFTER - force_after)):
+    for forced, patience in ((False, force_after), (True, GIVE_UP_AFTER - force_after)):
         try:
             await api.call("DELETE", f"/session/{session_id}", params={"forced": "true"} if forced else None)
-        except errors.SessionNotFound:
-            return
+        except errors.SessionNotFound as error:
+            doubt = error.what  # a read had shown it: another one decides
         except (errors.Unreachable, errors.ServerFault):
             if forced and not await gone():  # the plain one may have been acted on: waiting tells
                 raise
+        seconds = min(patience, DOUBT_LASTS) if doubt else patience
         if await poll(gone, seconds=seconds) and not (
             status == CANCELLED and await poll(back, seconds=CANCEL_SETTLES, longest=0.3)
         ):
             return
+    took = f"{time.monotonic() - started:.0f} seconds"
     raise errors.SessionStuck(
-        f"Session {session_id} hasn't ended {GIVE_UP_AFTER:.0f} seconds after it was told to.",
+        f"Session {session_id} hasn't ended {took} after it was told to. {doubt}".strip(),
         "Run it again; if it stays, the cluster's administrator can find out why the agent doesn't answer.",
     )
 

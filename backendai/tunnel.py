@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from . import errors
 from .api import Api
@@ -16,11 +16,18 @@ CHUNK = 64 * 1024  # bytes
 
 
 @contextlib.asynccontextmanager
-async def open_tunnel(api: Api, session_id: str, app: str, *, port: int = 0) -> AsyncIterator[str]:
+async def open_tunnel(
+    api: Api,
+    session_id: str,
+    app: str,
+    *,
+    port: int = 0,
+    on_failure: Callable[[errors.ClusterError], None] = lambda _error: None,
+) -> AsyncIterator[str]:
     """The base URL `http://127.0.0.1:PORT` of a session's app ("8000"), as long as the block lasts.
 
     `port` 0 takes a free one.  Raises OSError when the port is taken.  A connection whose tunnel can't be opened
-    is closed without an answer, as one to a port where nobody listens yet.
+    is closed without an answer, as one to a port where nobody listens yet; `on_failure` is told why.
     """
     connections: set[asyncio.Task[None]] = set()
 
@@ -30,8 +37,10 @@ async def open_tunnel(api: Api, session_id: str, app: str, *, port: int = 0) -> 
         connections.add(task)
         try:
             await _relay(api, session_id, app, reader, writer)
-        except (errors.ClusterError, OSError, asyncio.CancelledError):
-            pass  # the client sees the connection close
+        except errors.ClusterError as error:
+            on_failure(error)  # the client sees the connection close
+        except (OSError, asyncio.CancelledError):
+            pass
         finally:
             connections.discard(task)
             writer.close()

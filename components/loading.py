@@ -117,7 +117,7 @@ class StackFile:
             ]
         for key, path in given:
             if not self._is_secret(key):
-                cure = f"Encrypt it: pulumi config set --secret --path '{PROJECT}:{path}' VALUE"
+                cure = f"Encrypt it (it asks for the value): pulumi config set --secret --path '{PROJECT}:{path}'"
                 yield Problem(path, "stands in clear in the stack file.", cure)
 
 

@@ -19,7 +19,8 @@ class ModelServingStack(pulumi.ComponentResource):
     """One model as it was resolved from the settings.
 
     `endpoints` has an entry per replica; `api_key` is the one key of all replicas, a secret; `cookies` has, per
-    replica that is reached through an app-proxy, the secret cookie that opens it.
+    replica that is reached through an app-proxy, the secret cookie that opens it.  `secret_env`: what `env` holds is
+    encrypted in the stack file, and so in the state.
     """
 
     endpoints: pulumi.Output[list[dict[str, Any]]]
@@ -32,9 +33,11 @@ class ModelServingStack(pulumi.ComponentResource):
         identity: StackIdentity,
         room: Room,
         opts: pulumi.ResourceOptions | None = None,
+        *,
+        secret_env: bool = False,
     ) -> None:
         super().__init__("backendai:serving:ModelServingStack", model.name, None, opts)
-        self._model, self._identity, self._room = model, identity, room
+        self._model, self._identity, self._room, self._secret_env = model, identity, room, secret_env
         self.api_key = pulumi.Output.secret(model.api_key) if model.api_key else identity.api_key(model.name)
         self._opened: dict[str, pulumi.Output[str | None]] = {}
         entries = [self._replica(index) for index in range(model.replicas)]
@@ -51,6 +54,8 @@ class ModelServingStack(pulumi.ComponentResource):
             "api_key": self.api_key,
             "hf_token": model.hf_token,
         }
+        if self._secret_env and args.get("env"):
+            args["env"] = pulumi.Output.secret(args["env"])
         session = VLLMModelSession(name, args, pulumi.ResourceOptions(parent=self))
         hooks = readiness_hook(name) if model.wait else None
         endpoint = ModelEndpoint(

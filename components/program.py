@@ -14,6 +14,7 @@ from providers.access import connection_of
 from providers.problems import Problem
 from providers.stack_identity import StackIdentity
 
+from .debug_log import without_values
 from .loading import SettingsError, StackFile
 from .model_serving_stack import ModelServingStack
 from .resolution import ResolvedModel, resolve
@@ -23,12 +24,13 @@ from .verdicts import judged
 
 def declare(config: pulumi.Config) -> list[ModelServingStack]:
     """Declares the stack.  Raises pulumi.RunError, with everything that is wrong, before the first resource."""
+    without_values()
     read = _read(config)
     if read.problems:
         raise pulumi.RunError(str(SettingsError(read.problems, pulumi.get_stack())))
     models, identity = read.models, StackIdentity("identity")
     room = Room(models, identity, read.connection, allow_queueing=read.allow_queueing)
-    stacks = [ModelServingStack(model, identity, room) for model in models]
+    stacks = [ModelServingStack(model, identity, room, secret_env=read.secret_models) for model in models]
     pulumi.export(
         "endpoints",
         pulumi.Output.all(*(s.endpoints for s in stacks)).apply(
@@ -55,6 +57,7 @@ class _Read:
     verdicts: dict[str, Any] = field(default_factory=dict)
     connection: Connection | None = None
     allow_queueing: bool = False
+    secret_models: bool = False  # whether anything in `models` is encrypted: no value of `env` is shown then
 
 
 def _read(config: pulumi.Config) -> _Read:
@@ -69,6 +72,7 @@ def _read(config: pulumi.Config) -> _Read:
     said = {problem.what for problem in more}  # vLLM's parser and the verdict agree on what is wrong with a flag
     problems += [*more, *(problem for problem in refused if problem.what not in said)]
     read = _Read(models, problems, verdicts, allow_queueing=settings.cluster.allow_queueing)
+    read.secret_models = is_config_secret(f"{prefix}models")
     if models:
         read.connection = _connection(config, read.problems)
     return read

@@ -19,6 +19,8 @@ class ClusterSettings(BaseModel):
     model_config = _CLOSED
 
     endpoint: fields.Text | None = None
+    ca_file: fields.Text | None = None  # authorities to trust beside the system's; BACKEND_CA_FILE wins
+    insecure: bool = False  # verifies no certificate, and says so; BACKEND_INSECURE wins
     domain: fields.Text = "default"
     project: fields.Text = "default"
     resource_group: fields.Text = "default"

@@ -35,6 +35,12 @@ def refuse(what: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{what}", {"what": what})
 
 
+def owned_variable(key: str) -> PydanticCustomError:
+    """For a variable that has a setting of its own: the value doesn't matter, and isn't mentioned."""
+    what = f"{key} is set here; {OWNED_VARIABLES[key]} instead"
+    return PydanticCustomError("owned_variable", "{what}", {"what": what})
+
+
 def size_in_bytes(size: str) -> int:
     """Bytes of a size such as "16g" (binary units).  ValueError when it is none."""
     match = _SIZE.match(size.strip())
@@ -49,7 +55,14 @@ def _size(value: Any) -> str:
     if size_in_bytes(value) <= 0:
         raise refuse("is too little; write a size such as 16g or 512m")
     number, unit = _SIZE.match(value.strip()).groups()  # type: ignore[union-attr]
-    return f"{float(number):g}{unit.lower()}"
+    return f"{_trimmed(number)}{unit.lower()}"
+
+
+def _trimmed(number: str) -> str:
+    """The same number as it was written, without zeros that say nothing: 016.50 is 16.5."""
+    whole, _, part = number.partition(".")
+    part = part.rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{part}" if part else "")
 
 
 def _seconds(value: Any) -> float:
@@ -66,6 +79,16 @@ def _whole(value: Any) -> Any:
     if isinstance(value, bool):
         raise refuse("is no number")
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _gpus(value: Any) -> Any:
+    number = _whole(value)
+    if not isinstance(number, int | float):
+        try:
+            return _whole(float(number))
+        except (TypeError, ValueError):
+            raise refuse("is no number; write one such as 1 or 2 (or 0.5, where the cluster has shares)") from None
+    return number
 
 
 def _capability(value: Any) -> Any:
@@ -93,7 +116,7 @@ def _variable(key: str, value: Any) -> str:
     if not _VARIABLE.match(key):
         raise refuse(f"names a variable '{key}'; names have letters, digits and underscores only")
     if key in OWNED_VARIABLES:
-        raise refuse(f"sets {key}; {OWNED_VARIABLES[key]} instead")
+        raise owned_variable(key)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise refuse(f"gives {key} a value that is no text; put it in quotes")
     text = f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
@@ -130,7 +153,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 Lifetime = Annotated[Seconds, Field(ge=60)]  # shorter than any model takes to load is a mistake
 Whole = Annotated[int, BeforeValidator(_whole)]
 Count = Annotated[Whole, Field(ge=1)]
-Gpus = Annotated[float, BeforeValidator(_whole), Field(gt=0, le=1024)]
+Gpus = Annotated[float, BeforeValidator(_gpus), Field(gt=0, le=1024)]
 Port = Annotated[Whole, Field(ge=1, le=65535), AfterValidator(_port)]
 Gib = Annotated[float, Field(gt=0, le=4096)]
 Capability = Annotated[str, BeforeValidator(_capability)]

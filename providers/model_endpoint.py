@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -29,6 +30,7 @@ from pulumi.dynamic import (
 from .access import connection_of
 from .orphan_watch import watch_for_orphanhood
 from .waiting import PROBE_TIMEOUT, EndpointError, Target, why_not
+from .workers import widen
 
 if TYPE_CHECKING:
     from backendai import Api, Connection
@@ -55,6 +57,7 @@ class ModelEndpointProvider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         self._config = req.config
         watch_for_orphanhood()
+        widen()
 
     def diff(self, _id: str, _olds: Mapping[str, Any], _news: Mapping[str, Any]) -> DiffResult:
         differs = [key for key in INPUTS if _olds.get(key) != _news.get(key)]
@@ -151,8 +154,10 @@ async def _prove(connection: Connection, target: Target) -> dict[str, Any]:
                 "measured": await _measured(api, target),
             }
         state = await sessions.read(api, target.session_id)
-        reason = await why_not(api, target, state) if state.ended else f"{target.session_name}: {answer.reason}."
-        raise EndpointError(reason)
+        if state.ended:
+            raise EndpointError(await why_not(api, target, state))
+        reason = answer.reason.rstrip(".")
+        raise EndpointError(f"{target.session_name}: {reason}. The session is kept: `pulumi up` tries again.")
 
 
 async def _measured(api: Api, target: Target) -> dict[str, Any] | None:
@@ -182,9 +187,10 @@ async def _look_again(connection: Connection, target: Target, props: Mapping[str
     A busy model keeps its promise: only a definite failure counts.  A circuit that nobody has used for an hour is
     gone; a new one takes its place.
     """
-    from backendai import Api, Circuit, Stage, errors, sessions
+    from backendai import Circuit, Stage, errors, sessions
+    from backendai.looking import LookingApi
 
-    async with Api(connection) as api:
+    async with LookingApi(connection) as api:
         try:
             state = await sessions.read(api, target.session_id)
         except errors.SessionNotFound:
@@ -196,18 +202,25 @@ async def _look_again(connection: Connection, target: Target, props: Mapping[str
         answer = await _probe(api, target)
         if not (answer.ready or answer.busy):
             return None
-        if props.get("via") != APP_PROXY or await Circuit(str(props["url"]), str(props.get("cookie"))).answers():
+        if props.get("via") != APP_PROXY:
+            return {}
+        circuit = Circuit(str(props["url"]), str(props.get("cookie")), connection)
+        if await circuit.answers():
             return {}
         return {"cookie": None, **await _address(api, target)}
 
 
 async def _probe(api: Api, target: Target) -> Ready | NotReady:
-    from backendai import open_tunnel
-    from serving import probe
+    from backendai import errors, open_tunnel
+    from serving import NotReady, probe
 
-    async with open_tunnel(api, target.session_id, str(target.port)) as url:
+    barred: list[errors.ClusterError] = []  # why the manager didn't lead to the session's port
+    async with open_tunnel(api, target.session_id, str(target.port), on_failure=barred.append) as url:
         for attempt in range(TRIES):
+            barred.clear()
             answer = await probe(url, target.served_model_name, target.api_key, timeout=PROBE_TIMEOUT)
+            if barred and isinstance(answer, NotReady):
+                answer = replace(answer, reason=str(barred[-1]))
             if answer.ready or answer.busy or attempt == TRIES - 1:
                 break
             await asyncio.sleep(BETWEEN_TRIES)

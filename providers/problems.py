@@ -79,6 +79,8 @@ def _problem(item: Any, model: type[BaseModel], prefix: str) -> Problem:
         return Problem(path, "is no key that is known here.", did_you_mean(str(location[-1]), _fields(model, location)))
     if kind == "missing":
         return Problem(path, "is missing.", "Add it.")
+    if kind == "owned_variable":
+        return Problem(path, f"{item['ctx']['what']}.")
     if kind == "refused":
         return Problem(path, f"{shown(key, value)} {item['ctx']['what']}.")
     if kind == "literal_error":

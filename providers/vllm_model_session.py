@@ -35,6 +35,7 @@ from .changes import Effect
 from .orphan_watch import watch_for_orphanhood
 from .problems import Problem
 from .stack_identity import StackIdentity
+from .workers import widen
 
 if TYPE_CHECKING:
     from backendai import Connection, SessionState
@@ -52,6 +53,7 @@ class VLLMModelSessionProvider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         self._config = req.config
         watch_for_orphanhood()
+        widen()
 
     def check(self, _olds: Mapping[str, Any], news: dict[str, Any]) -> CheckResult:
         unknown = frozenset(key for key, value in news.items() if pulumi.runtime.rpc.contains_unknowns(value))
@@ -93,12 +95,13 @@ class VLLMModelSessionProvider(ResourceProvider):
         return CreateResult(session_id, {**props, "endpoint": connection.endpoint, "startup_command": spec.command})
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        from backendai import Api, Stage, errors, sessions
+        from backendai import Stage, errors, sessions
+        from backendai.looking import LookingApi
 
         connection = self._connection(props)
 
         async def look() -> SessionState | None:
-            async with Api(connection) as api:
+            async with LookingApi(connection) as api:
                 try:
                     state = await sessions.read(api, id_)
                 except errors.SessionNotFound:

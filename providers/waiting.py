@@ -68,6 +68,7 @@ async def wait_until_ready(api: Api, target: Target, progress: Callable[[str], N
     from serving import Ready, probe
 
     watch, wait, url = _Watch(), FIRST_POLL, ""
+    barred: list[errors.ClusterError] = []  # why the manager didn't lead to the session's port
     async with AsyncExitStack() as stack:
         while True:
             try:
@@ -76,19 +77,22 @@ async def wait_until_ready(api: Api, target: Target, progress: Callable[[str], N
                 watch.last_failure = str(error)  # the manager may be restarting; the model loads on meanwhile
                 state = None
             except errors.SessionNotFound as error:
-                raise EndpointError(f"{target.session_name}: {error} Run `pulumi up` again.") from None
+                raise EndpointError(f"{target.session_name}: {error}") from None
             if state is not None:
                 watch.last_failure = ""
                 await _look(api, target, state, watch, progress)
                 if state.stage.value == "running":
-                    url = url or await stack.enter_async_context(open_tunnel(api, target.session_id, str(target.port)))
+                    if not url:
+                        tunnel = open_tunnel(api, target.session_id, str(target.port), on_failure=barred.append)
+                        url = await stack.enter_async_context(tunnel)
+                    barred.clear()
                     answer = await probe(url, target.served_model_name, target.api_key, timeout=PROBE_TIMEOUT)
                     if isinstance(answer, Ready):
                         progress("ready: a completion came back")
                         return answer
                     if answer.final:
                         raise EndpointError(f"{target.session_name}: {answer.reason}.")
-                    watch.last_failure = answer.reason
+                    watch.last_failure = str(barred[-1]) if barred else answer.reason
             if watch.still_for > target.stall_seconds:
                 raise EndpointError(await _stalled(target, state, watch))
             await asyncio.sleep(wait)

@@ -38,6 +38,8 @@ def chain(item: pytest.Item) -> str:
         return LIMITED if "limited_alone" in names else item.path.stem
     if where == CLUSTER and ("alone" in names or "place" not in names):
         return CLUSTER
+    if "operated" in names:  # one stack is brought up for all tests of the module
+        return item.path.stem
     # Its module's tests look at sessions that were made once for all of them.
     return f"{item.path.stem}-{where}" if where else ""
 

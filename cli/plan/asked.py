@@ -11,7 +11,7 @@ from typing import Any
 
 from cli.boundary import CliError
 from serving.command import ServeSettings, argument_problems
-from serving.errors import InvalidArgument, InvalidArguments
+from serving.errors import InvalidArgument, InvalidArguments, UnknownGpu
 from serving.gpus import Gpu, capability_of, find_gpu, gpu_of_numbers
 from serving.model_request import ModelRequest
 from serving.repo_id import RepoRef, is_folder, parse_repo_id
@@ -138,8 +138,15 @@ def _cards(names: Sequence[str], memory_gib: float | None, capability: str | Non
         if not names:
             yield plain
     for name in names:
-        card = find_gpu(name)
+        card = _named(name)
         yield replace(card, memory_gib=memory_gib or card.memory_gib, capability=numbers or card.capability)
+
+
+def _named(name: str) -> Gpu:
+    try:
+        return find_gpu(name)
+    except UnknownGpu as error:
+        raise UnknownGpu(error.what, f"{error.cure} --gpu help lists all that have a name.") from None
 
 
 def _capability(text: str) -> tuple[int, int]:
@@ -154,6 +161,9 @@ def _check(base: ModelRequest, repos: Sequence[RepoRef]) -> None:
         model=repos[0].repo_id,
         **{key: getattr(base, key) for key in ServeSettings.model_fields if key != "model" and hasattr(base, key)},
     )
-    problems: list[InvalidArgument] = argument_problems(settings, base.vllm_version)
+    # How many requests a step holds is a rule of the verdict, which also knows vLLM's defaults.
+    of_verdict = "max_num_batched_tokens"
+    found = argument_problems(settings, base.vllm_version)
+    problems: list[InvalidArgument] = [problem for problem in found if problem.key != of_verdict]
     if problems:
         raise problems[0] if len(problems) == 1 else InvalidArguments(problems)

@@ -20,6 +20,18 @@ def _card_names(incomplete: str) -> list[str]:
     return [card.name for card in CATALOGUE if card.name.lower().startswith(incomplete.lower())]
 
 
+def _list_cards(names: list[str] | None) -> list[str] | None:
+    """`--gpu help`, before anything else is looked at."""
+    if names and "help" in (name.lower() for name in names):
+        from cli.console import say
+        from serving.gpus import CATALOGUE
+
+        for card in CATALOGUE:
+            say(f"{card.name:<20} {card.memory_gib:7.2f} GiB  {card.capability_text or 'ROCm'}")
+        raise typer.Exit
+    return names
+
+
 def plan(
     models: Annotated[
         list[str],
@@ -30,7 +42,14 @@ def plan(
     *,
     gpu: Annotated[
         list[str] | None,
-        typer.Option("--gpu", metavar="NAME", help="The card; can be repeated.", autocompletion=_card_names),
+        typer.Option(
+            "--gpu",
+            metavar="NAME",
+            help="The card; can be repeated. help: lists all.",
+            autocompletion=_card_names,
+            callback=_list_cards,
+            is_eager=True,
+        ),
     ] = None,
     gpu_memory_gib: Annotated[
         float | None, typer.Option(metavar="GIB", help="The card by numbers: its memory as vLLM sees it.")
@@ -124,17 +143,19 @@ def plan(
 def _verdicts(asked: Asked, output: Output) -> int:
     from . import judging, smallest, written
 
+    known, failed = judging.readable(asked)
     if asked.cards:
-        choices = [smallest.Choice(verdict) for verdict in judging.verdicts(asked)]
+        choices = [smallest.Choice(verdict) for verdict in judging.verdicts(asked, known)]
     else:
-        choices = smallest.choices(asked)
+        choices = smallest.choices(asked, known)
     if output == "text":
         from . import report
 
         report.show(choices)
     else:
-        written.show([choice.verdict for choice in choices], output)
-    return judging.exit_code(choice.verdict.outcome for choice in choices)
+        written.show([choice.verdict for choice in choices], output, failed)
+    code = judging.exit_code(choice.verdict.outcome for choice in choices)
+    return judging.report_failed(failed) if failed else code
 
 
 def _matrix(asked: Asked, output: Output) -> int:

@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import console
+from serving.rules import Rule
+from serving.rules_shown import for_people
 from serving.verdict import Verdict
 
 from .matrix import Matrix, length_that_starts
@@ -64,23 +66,30 @@ def notes(matrix: Matrix) -> Iterator[str]:
         if repo != matrix.repo.repo_id:
             yield f"{', '.join(titles)}: {repo}"
     every = ", ".join(way.title for way in matrix.ways)
-    for rule, places in _broken(matrix).items():
+    first = dict[str, Rule]()
+    for rule, places in _broken(matrix, first).items():
+        told = first[rule]
         if len(places.get(every, ())) == len(matrix.rows):
-            yield next(
-                f"{found.message} {found.cure}" for found in matrix.rows[0].verdicts[0].broken if found.rule == rule
-            )
+            yield f"{told.message} {told.cure}".rstrip()
         else:
-            yield f"{rule}: " + "; ".join(f"{titles} on {', '.join(cards)}" for titles, cards in places.items())
+            where = "; ".join(f"{titles} on {', '.join(cards)}" for titles, cards in places.items())
+            yield f"{told.message.rstrip('.')} (so it is for {where})."
 
 
-def _broken(matrix: Matrix) -> dict[str, dict[str, list[str]]]:
-    """Rule -> columns -> cards; without those of memory, which are what the table itself is about."""
+def _broken(matrix: Matrix, first: dict[str, Rule]) -> dict[str, dict[str, list[str]]]:
+    """Rule -> columns -> cards; without those of memory, which are what the table itself is about.
+
+    `first` takes each rule as it is said of the first cell.
+    """
     found: dict[str, dict[str, list[str]]] = {}
     for row in matrix.rows:
         columns: dict[str, list[str]] = {}
         for way, verdict in zip(matrix.ways, row.verdicts, strict=True):
-            for rule in {rule.rule for rule in verdict.broken} - _OF_MEMORY:
-                columns.setdefault(rule, []).append(way.title)
-        for rule, titles in columns.items():
-            found.setdefault(rule, {}).setdefault(", ".join(titles), []).append(row.card)
+            for rule in for_people(rule for rule in verdict.broken if rule.rule not in _OF_MEMORY):
+                first.setdefault(rule.rule, rule)
+                titles = columns.setdefault(rule.rule, [])
+                if way.title not in titles:
+                    titles.append(way.title)
+        for name, titles in columns.items():
+            found.setdefault(name, {}).setdefault(", ".join(titles), []).append(row.card)
     return found

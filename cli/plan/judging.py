@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from cli.boundary import ERROR, said
 from cli.wording import for_operators
-from serving.errors import GatedModel, ModelDisabled, ModelError
+from serving.errors import GatedModel, ModelDisabled, ModelError, ServingError
 from serving.fit import Outcome
 from serving.hub import fetch
 from serving.hub_facts import HubFacts
@@ -32,14 +34,51 @@ def exit_code(outcomes: Iterable[Outcome]) -> int:
 def facts_of(repos: Sequence[RepoRef], token: str | None) -> dict[RepoRef, Facts]:
     """What the Hub says of each; a repo that is closed to the token is an answer, too.
 
-    Raises HubUnreachable, ModelNotFound, RevisionNotFound or InvalidHubToken: then there is nothing to judge.
+    Raises HubUnreachable, ModelNotFound, RevisionNotFound or InvalidHubToken of the first that can't be judged.
     """
+    known, failed = _asked_for(repos, token)
+    for error in failed.values():
+        raise error
+    return known
 
-    def one(repo: RepoRef) -> Facts:
+
+def readable(asked: Asked) -> tuple[dict[RepoRef, Facts], dict[RepoRef, ServingError]]:
+    """What the Hub says of the models, and why it says nothing of others.  Raises where there is none to judge."""
+    known, failed = _asked_for(asked.repos, asked.base.token)
+    if not known:
+        raise next(iter(failed.values()))
+    return known, failed
+
+
+def report_failed(failed: Mapping[RepoRef, ServingError]) -> int:
+    """Says on stderr what couldn't be judged; the exit code for it."""
+    for error in failed.values():
+        for told in said(error):
+            print(told, file=sys.stderr)
+    return ERROR
+
+
+def _asked_for(repos: Sequence[RepoRef], token: str | None) -> tuple[dict[RepoRef, Facts], dict[RepoRef, ServingError]]:
+    found = _answers(repos, token)
+    closed = (GatedModel, ModelDisabled)
+    known: dict[RepoRef, Facts] = {
+        repo: answer for repo, answer in found.items() if isinstance(answer, (HubFacts, *closed))
+    }
+    return known, {
+        repo: answer
+        for repo, answer in found.items()
+        if isinstance(answer, ServingError) and not isinstance(answer, closed)
+    }
+
+
+def _answers(repos: Sequence[RepoRef], token: str | None) -> dict[RepoRef, HubFacts | ServingError]:
+    """Of all side by side."""
+
+    def one(repo: RepoRef) -> HubFacts | ServingError:
         try:
             return fetch(repo.repo_id, repo.revision, token)
-        except (GatedModel, ModelDisabled) as closed:
-            return closed
+        except ServingError as error:
+            return error
 
     distinct = list(dict.fromkeys(repos))
     if len(distinct) == 1:
@@ -70,7 +109,7 @@ def verdict(request: ModelRequest, facts: Facts, *, with_cures: bool = True) -> 
     )
 
 
-def verdicts(asked: Asked) -> list[Verdict]:
-    """For each model on each of the cards that were named."""
-    facts = facts_of(asked.repos, asked.base.token)
-    return [verdict(asked.request(repo, card), facts[repo]) for repo in asked.repos for card in asked.cards]
+def verdicts(asked: Asked, facts: Mapping[RepoRef, Facts]) -> list[Verdict]:
+    """For each model that could be read on each of the cards that were named."""
+    repos = [repo for repo in asked.repos if repo in facts]
+    return [verdict(asked.request(repo, card), facts[repo]) for repo in repos for card in asked.cards]

@@ -13,6 +13,7 @@ from cli import console
 from serving.estimates import GIB
 from serving.fit import Outcome
 from serving.rules import Rule
+from serving.rules_shown import for_people
 from serving.verdict import Verdict
 
 from . import bar
@@ -48,9 +49,10 @@ def report(choice: Choice, width: int) -> RenderableType:
     facts = [*_facts(verdict)]
     if facts:
         pieces += ["", _pairs(facts)]
-    broken = [*verdict.broken, *verdict.warnings]
-    if broken:
-        pieces += ["", *(_rule(rule, verdict.cures) for rule in broken)]
+    broken = for_people(verdict.broken)
+    if broken or verdict.warnings:
+        with_cure = not verdict.cures  # each of which is enough
+        pieces += ["", *(_rule(rule, with_cure=with_cure) for rule in broken), *map(_rule, verdict.warnings)]
     if verdict.cures:
         pieces += ["", Text("What would make it start", "bold"), _bullets(verdict.cures)]
     if verdict.unchecked:
@@ -99,9 +101,17 @@ def _facts(verdict: Verdict) -> Iterator[tuple[str, str]]:
     if verdict.kv_cache_tokens:
         yield "KV cache", f"{verdict.kv_cache_tokens:,} tokens"
     if verdict.max_concurrency and verdict.max_model_len:
-        yield "requests at once", f"{verdict.max_concurrency:.2f} of {verdict.max_model_len:,} tokens"
+        yield "requests at once", _requests(verdict, verdict.max_concurrency)
     if verdict.engine is not None:
         yield "served as", ", ".join(_served_as(verdict.engine))
+
+
+def _requests(verdict: Verdict, held: float) -> str:
+    """How many run at once, and where that isn't the KV cache's doing, what it would hold."""
+    runs = verdict.requests_at_once or 0.0
+    number = f"{runs:,.0f}" if runs < held else f"{runs:,.1f}"
+    more = f" (max_num_seqs; the KV cache holds {held:,.0f})" if runs < held else ""
+    return f"{number} of {verdict.max_model_len:,} tokens{more}"
 
 
 def _served_as(engine: Engine) -> Iterator[str]:
@@ -125,14 +135,14 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def _rule(rule: Rule, told: Sequence[str]) -> Table:
-    """What is broken, and below it the cure unless it is told with the others, both indented behind a mark."""
+def _rule(rule: Rule, *, with_cure: bool = True) -> Table:
+    """What is broken, and below it the cure, both indented behind a mark."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column()
     mark = Text("✗", "bold red") if rule.level == "error" else Text("!", "bold yellow")
     table.add_row(mark, Text.assemble((f"{rule.rule}: ", "bold"), rule.message))
-    if rule.cure and rule.cure not in told:
+    if rule.cure and with_cure and rule.rule != "memory":  # whose cure is the first of all
         table.add_row("", Text.assemble(("cure: ", "green"), rule.cure))
     return table
 

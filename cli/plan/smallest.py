@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from serving.fit import Outcome
@@ -13,7 +13,7 @@ from serving.verdict import Verdict
 
 from .asked import Asked
 from .cards import usual
-from .judging import Facts, facts_of, verdict
+from .judging import Facts, verdict
 
 _COUNTS = (1, 2, 4, 8)  # GPUs of one node
 
@@ -25,10 +25,9 @@ class Choice(NamedTuple):
     note: str = ""
 
 
-def choices(asked: Asked) -> list[Choice]:
-    """One for each model."""
-    facts = facts_of(asked.repos, asked.base.token)
-    return [_choice(asked, repo, facts[repo]) for repo in asked.repos]
+def choices(asked: Asked, facts: Mapping[RepoRef, Facts]) -> list[Choice]:
+    """One for each model that could be read."""
+    return [_choice(asked, repo, facts[repo]) for repo in asked.repos if repo in facts]
 
 
 def _choice(asked: Asked, repo: RepoRef, facts: Facts) -> Choice:

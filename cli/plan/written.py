@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from cli.console import say
+from cli.wording import for_operators
+from serving.errors import ServingError
+from serving.repo_id import RepoRef
 from serving.verdict import Verdict
 from serving.verdict_json import verdict_json
 from serving.verdict_table import verdict_markdown
@@ -17,12 +20,16 @@ from .matrix import Matrix, length_that_starts
 Written = Literal["json", "markdown", "text"]
 
 
-def show(verdicts: Sequence[Verdict], output: Written) -> None:
-    """JSON: one object for one verdict, a list for several."""
+def show(verdicts: Sequence[Verdict], output: Written, failed: Mapping[RepoRef, ServingError]) -> None:
+    """JSON: one object for one verdict, a list for several, with why the rest couldn't be judged."""
     if output == "markdown":
         say(verdict_markdown(list(verdicts)))
         return
     objects = [verdict_json(verdict) for verdict in verdicts]
+    objects += [
+        {"model": repo.repo_id, "error": for_operators(error.what), "cure": for_operators(error.cure)}
+        for repo, error in failed.items()
+    ]
     _json(objects[0] if len(objects) == 1 else objects)
 
 

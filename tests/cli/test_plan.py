@@ -165,6 +165,24 @@ def test_several_models_and_cards(bai_vllm: Run) -> None:
     assert done.returncode == max(CODES[answer] for *_, answer in found) == 4
 
 
+def test_one_that_cannot_be_read_keeps_none_of_the_others_back(bai_vllm: Run) -> None:
+    done = bai_vllm("plan", SMALL, "nobody/nothing", "--gpu", "T4", "--output", "json")
+    first, second = json.loads(done.stdout)
+    assert (done.returncode, first["verdict"]) == (1, "START")
+    assert second["model"] == "nobody/nothing" and "has no model" in second["error"] and second["cure"]
+    assert "has no model nobody/nothing" in done.stderr
+
+
+def test_the_cards_are_listed(bai_vllm: Run) -> None:
+    done = bai_vllm("plan", "--gpu", "help")
+    assert done.returncode == 0 and "A100-80GB" in done.stdout and "MI300X" in done.stdout
+
+
+def test_a_step_that_holds_too_little_is_a_verdict(bai_vllm: Run) -> None:
+    words = ["--gpu", "T4", "--max-num-batched-tokens", "128", "--max-num-seqs", "256"]
+    assert bai_vllm("plan", SMALL, *words).returncode == 4
+
+
 def test_without_a_card_the_smallest_that_starts(bai_vllm: Run) -> None:
     done = bai_vllm("plan", SMALL, PLAIN, LARGE, "--max-model-len", "1024", "--output", "json")
     assert done.returncode == 0
@@ -245,8 +263,9 @@ def test_what_is_no_model_is_an_error(bai_vllm: Run, model: str, told: str) -> N
         ([SMALL, "--revision", "nope"], {}, "no branch, tag or commit 'nope'"),
         ([SMALL], {"HF_TOKEN": "hf_wrongwrongwrong"}, "doesn't know this token"),
         ([SMALL], {"HF_ENDPOINT": "http://127.0.0.1:9"}, "no connection"),
+        ([SMALL], {"HF_ENDPOINT": "foo"}, "no http(s) address"),
     ],
-    ids=["revision", "token", "no Hub"],
+    ids=["revision", "token", "no Hub", "no address"],
 )
 def test_a_hub_that_gives_nothing_is_an_error(bai_vllm: Run, words: list[str], env: dict[str, str], told: str) -> None:
     done = bai_vllm("plan", *words, "--gpu", "L4", "--output", "json", env=env)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from providers import session_inputs
+from providers import fields, session_inputs
 from providers.problems import Problem, problems_of
 from providers.session_inputs import SessionInputs
 from serving import InvalidArgument, parse_repo_id
@@ -105,6 +105,11 @@ def _resolve_one(settings: StackSettings, index: int, model: ModelSettings, toke
         cure = "Say it once."
         raise _Refused(Problem("revision", f"'{model.revision}' isn't the '{revision}' in the model's URL.", cure))
     parallel = _parallel(model, preset, sized["gpus"])
+    shmem = sized.get("shmem") or f"{2 * parallel if parallel > 1 else 1}g"
+    if model.memory is None and fields.size_in_bytes(shmem) >= fields.size_in_bytes(sized["memory"]):
+        # A default that can't hold another default: shared memory is a part of memory.
+        more = fields.size_in_bytes(shmem) + fields.size_in_bytes(sized["memory"])
+        sized["memory"] = f"{-(-more // 2**30)}g"
     inputs = {
         "model": repo_id,
         "revision": model.revision or revision,
@@ -114,7 +119,7 @@ def _resolve_one(settings: StackSettings, index: int, model: ModelSettings, toke
         "memory": sized["memory"],
         "max_model_len": sized["max_model_len"],
         "tensor_parallel_size": parallel,
-        "shmem": sized.get("shmem") or f"{2 * parallel if parallel > 1 else 1}g",
+        "shmem": shmem,
         "gpu_unit": cluster.gpu_unit,
         "domain": cluster.domain,
         "project": cluster.project,

@@ -9,10 +9,11 @@ from typing import Any
 
 import pulumi
 
-from providers.judging import refusals, request_of
+from providers.judging import request_of
 from providers.problems import Problem
 from serving.errors import InvalidArgument
 from serving.model_request import ModelRequest
+from serving.rules_shown import for_people
 from serving.verdict import Verdict
 from serving.verdict_table import verdict_table
 from serving.verdicts import verdicts
@@ -21,6 +22,7 @@ from .resolution import ResolvedModel
 
 _DIGITS = 3
 _NARROW, _WIDE = 100, 160  # columns of the table
+_CAUSES = 2  # told of one model in the error
 
 
 def judged(models: Sequence[ResolvedModel]) -> tuple[list[ResolvedModel], dict[str, Any], list[Problem]]:
@@ -48,11 +50,21 @@ def judged(models: Sequence[ResolvedModel]) -> tuple[list[ResolvedModel], dict[s
 def _refused(model: ResolvedModel, verdict: Verdict) -> list[Problem]:
     if not verdict.revision and not verdict.broken:  # a folder of the session, or the Hub doesn't answer
         pulumi.log.warn(f"{model.name}: not checked: {'; '.join(verdict.unchecked)}.")
-    found = [Problem(f"models[{model.index}] ({model.name})", p.what, p.cure) for p in refusals(verdict)]
+    found = [_cause(model, verdict)] if verdict.broken else []
     if found and model.inputs.get("allow_unverified"):
         pulumi.log.warn(f"{model.name}: {verdict.outcome.shown}, and it is created all the same (allow_unverified).")
         return []
     return found
+
+
+def _cause(model: ResolvedModel, verdict: Verdict) -> Problem:
+    """The first causes and the cheapest cure; the table, which was just printed, has the rest."""
+    rules = for_people(verdict.broken)
+    if verdict.cures:
+        cure = f"What would do: {verdict.cures[0]}"
+    else:
+        cure = " ".join(dict.fromkeys(rule.cure for rule in rules[:_CAUSES] if rule.cure))
+    return Problem(f"models[{model.index}] ({model.name})", " ".join(rule.message for rule in rules[:_CAUSES]), cure)
 
 
 def predicted(verdict: Verdict) -> dict[str, Any]:
@@ -72,6 +84,6 @@ def exported(verdict: Verdict) -> dict[str, Any]:
     return {
         "outcome": verdict.outcome.value,
         "kv_cache_tokens": verdict.kv_cache_tokens,
-        "requests_at_once": verdict.max_concurrency,
+        "requests_at_once": verdict.requests_at_once,
         "largest_max_model_len": verdict.largest_max_model_len,
     }

@@ -13,6 +13,8 @@ if __name__ == "__main__":
     from pulumi_policy import PolicyPack
 
     from policies.pack import policies
+    from policies.servicer import install
     from policies.table import RULES
 
+    install()
     PolicyPack("backendai-vllm", policies(RULES))

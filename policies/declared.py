@@ -18,8 +18,19 @@ PROVIDER = "pulumi:providers:pulumi-python"
 _DERIVED = ("owner", "session_name", "api_key")
 
 
+class _Run:
+    """`is_recorded`: a state is judged without its program, so that its resources say more than its settings."""
+
+    is_recorded = False
+
+
+run = _Run()
+
+
 def declared(inputs: Mapping[str, Any]) -> Stack | None:
-    """The stack of a provider's inputs; None where these aren't settings that can be read."""
+    """The stack of a provider's inputs; None where these aren't settings that can be read, or aren't to be judged."""
+    if run.is_recorded:
+        return None
     project = next((key.removesuffix(":models") for key in inputs if key.endswith(":models")), "")
     models, cluster, token = (inputs.get(f"{project}:{key}") for key in ("models", "cluster", "hf_token"))
     if not isinstance(models, str) or not isinstance(cluster, str):

@@ -83,8 +83,6 @@ def _judged(frozen: _Frozen) -> Judgement:
     if not verdict.revision and not verdict.broken:
         _hub.is_silent()
     outcome = str(verdict.outcome)
-    if outcome == START and verdict.unchecked:
-        outcome = MAYBE  # nothing speaks against it, but not all was looked at
     reasons = [rule.message for rule in verdict.broken] or list(verdict.unchecked) or _of_memory(verdict)
     cures = list(dict.fromkeys((*verdict.cures, *(rule.cure for rule in verdict.broken if rule.cure))))
     if frozen.request.gpu is None:
@@ -97,7 +95,8 @@ def _of_memory(verdict: Verdict) -> list[str]:
     longest, asked = verdict.largest_max_model_len, verdict.max_model_len
     if longest is None or asked is None:
         return []
-    return [f"about {longest} tokens fit into the KV cache, and max_model_len is {asked}"]
+    room = f"; the KV cache holds about {verdict.kv_cache_tokens:,} tokens" if verdict.kv_cache_tokens else ""
+    return [f"the largest max_model_len that starts is about {longest:,}, and it is {asked:,}{room}"]
 
 
 def _more(verdict: Verdict) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -90,17 +91,27 @@ def _resource_policy(rule: Rule) -> ResourceValidationPolicy:
         if args.resource_type not in rule.on or rule.remedy is None:
             return None
         try:
-            changes = rule.remedy(resource_of(args), rule.limits_of(args.get_config()))
+            about = resource_of(args)
+            changes = rule.remedy(about, rule.limits_of(args.get_config()))
         except ValueNotKnown as unknown:
             raise UnknownValueError(UNKNOWN_STRING_VALUE, [unknown.path]) from None
         # The given mapping, changed in place, keeps secrets secret and unknown values unknown.
         for key, value in changes.items():
+            _say_changed(rule, about, key, value)
             args.props[key] = value  # type: ignore[index]
         return args.props if changes else None
 
     return ResourceValidationPolicy(
         rule.name, rule.says, validate, **_about(rule), remediate=remediate if rule.remedy else None
     )
+
+
+def _say_changed(rule: Rule, about: Resource, key: str, value: Any) -> None:
+    """On stderr, which Pulumi shows among the stack's messages: a remedy itself has no text."""
+    before = about.props.get(key)
+    was = "not set" if before is None else f"{before:g}" if isinstance(before, (int, float)) else str(before)
+    now = f"{value:g}" if isinstance(value, (int, float)) else str(value)
+    print(f"{about.name}: {key} was {was} and is {now} now (policy {rule.name}).", file=sys.stderr, flush=True)
 
 
 class _StackPolicy(ResourceValidationPolicy, StackValidationPolicy):

@@ -23,16 +23,30 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Limit:
-    """One value that a platform team sets: its JSON type, its default and what it means."""
+    """One value that a platform team sets: its JSON type, its default and what it means.
+
+    `choices`: the only words that a list may have; `most`: the largest number that makes sense.  None is below 0.
+    """
 
     kind: str
     default: Any
     meaning: str
+    choices: tuple[str, ...] = ()
+    most: float | None = None
 
     @property
     def schema(self) -> dict[str, Any]:
-        items = {"items": {"type": "string"}} if self.kind == "array" else {}
-        return {"type": self.kind, "default": self.default, "description": self.meaning, **items}
+        """As JSON Schema, which Pulumi checks before it starts the pack."""
+        return {"type": self.kind, "default": self.default, "description": self.meaning, **self._bounds()}
+
+    def _bounds(self) -> dict[str, Any]:
+        if self.kind == "array":
+            return {"items": {"type": "string", **({"enum": list(self.choices)} if self.choices else {})}}
+        if self.kind == "object":
+            return {"additionalProperties": {"type": "number", "minimum": 0}}
+        if self.kind == "boolean":
+            return {}
+        return {"minimum": 0, **({"maximum": self.most} if self.most is not None else {})}
 
     def read(self, value: Any) -> Any:
         """Pulumi makes every number a float."""

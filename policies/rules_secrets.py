@@ -11,8 +11,11 @@ from .resources import REDACTED, Resource, Violation
 from .rule import Found, Limits
 
 _SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|API_?KEY|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+_URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#:@]*:[^\s/?#@]+@", re.IGNORECASE)
 _SECRETS = ("api_key", "hf_token")
 _SETTING = "Give it as hf_token or api_key, encrypted: pulumi config set --secret --path 'models[0].hf_token' VALUE."
+_MOUNTED = "Put it into a file of a folder that `mounts` brings into the session, or name the variable in allow."
+_OF_OTHERS = re.compile(r"PASSW(?:OR)?D|CREDENTIALS?|(?:^|_)(?:URL|URI|DSN)$", re.IGNORECASE)
 _PUBLIC = ("public", "open_to_public", "public_access", "expose_publicly")
 
 
@@ -33,12 +36,18 @@ def secrets(session: Resource, limits: Limits) -> Found:
     for place, name in _plain_secrets(session):
         if not (place == "env" and matches(name, limits["allow"])):
             where = place if place == name else f"{place} ({name})"
-            yield Violation(f"{where} holds a token or key in clear", limit, f"Remove it there. {_SETTING}")
+            cure = f"Remove it there. {_SETTING if _is_ours(place, name) else _MOUNTED}"
+            yield Violation(f"{where} holds a token or key in clear", limit, cure)
     for key in _SECRETS:
         if session.secret_outputs is not None and session.props.get(key) and key not in session.secret_outputs:
             cure = "Declare the model with VLLMModelSession or ModelServingStack, which encrypt it."
             yield Violation(f"{key} is kept in clear in the state", limit, cure)
     session.require_known("env", "extra_args")
+
+
+def _is_ours(place: str, name: str) -> bool:
+    """Whether hf_token or api_key could be meant; a password of another service has no setting."""
+    return place != "env" or _OF_OTHERS.search(name) is None
 
 
 def _plain_secrets(session: Resource) -> Iterator[tuple[str, str]]:
@@ -48,7 +57,7 @@ def _plain_secrets(session: Resource) -> Iterator[tuple[str, str]]:
     own = [v for key in _SECRETS if isinstance(v := session.props.get(key), str) and v and v != REDACTED]
 
     def is_secret(text: str) -> bool:
-        return has_secret(text) or any(secret in text for secret in own)
+        return has_secret(text) or _URL_WITH_PASSWORD.search(text) is not None or any(secret in text for secret in own)
 
     for name, value in session.items("env"):
         if is_secret(value) or (value and _SECRET_NAME.search(name)):

@@ -77,7 +77,7 @@ RULES = (
         "gpu-memory-utilization",
         "gpu_memory_utilization leaves room on the card, and doesn't waste it.",
         *(_ADVISORY, gpu.gpu_memory_utilization, _SESSION),
-        {"min": Limit("number", 0.5, "lowest share"), "max": Limit("number", 0.95, "highest share")},
+        {"min": Limit("number", 0.5, "lowest share", most=1), "max": Limit("number", 0.95, "highest share", most=1)},
         gpu.clamp_gpu_memory_utilization,
     ),
     Rule(
@@ -165,7 +165,7 @@ RULES = (
         "verdict",
         "The model will start.",
         *(_ADVISORY, service.verdict, _SESSION),
-        {"allow": _names(["START", "MAYBE"], "START, MAYBE, WONT_START")},
+        {"allow": Limit("array", ["START", "MAYBE"], "START, MAYBE, WONT_START", ("START", "MAYBE", "WONT_START"))},
     ),
     Rule(
         "replicas",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from .command import max_model_len_tokens
+from .engine import batch_defaults
+from .errors import InvalidArgument
 from .estimates import GIB
+from .fit import EDGE
 from .gpus import Gpu, find_gpu
 from .hub_facts import HubFacts
 from .model_config import derived_max_model_len
@@ -15,6 +20,7 @@ from .model_request import ModelRequest
 from .proven import PROVEN
 from .rules_hardware import least_capability, takes_fp8_kv
 from .rules_parallel import fitting_sizes
+from .vllm_eras import UTILIZATION_92
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -35,6 +41,8 @@ _HIGHEST_UTILIZATION = 0.95
 _FEW_SEQS = 64  # requests at once
 _FEW_TOKENS = 2048  # a step
 _SHORTEST = 512  # tokens; nobody is advised to serve less
+_STEP = 128  # tokens: what a length is rounded down to
+_SHARES = 20  # of a card: the steps in which shares are tried
 _ONLINE_FP8_FROM = 89  # arithmetic in FP8; below, vLLM only stores weights so
 _LADDER = (  # cards to go up to, by memory
     *("T4", "L4", "RTX 4090", "RTX 5090", "A100-40GB", "L40S", "A100-80GB", "H100-80GB"),
@@ -59,15 +67,21 @@ def cures_of(request: ModelRequest, facts: HubFacts, verdict: Verdict, trial: Tr
             return (_sentence(fixes),)
     if _beyond_settings(verdict_of_base):
         return ()
-    found = [
-        _sentence([*fixes, change])
-        for change in _changes(base, facts, verdict_of_base)
-        if trial.starts(_with(base, change))
-    ]
+    found = [_sentence([*fixes, change]) for change in _starting(base, _changes(base, facts, verdict_of_base), trial)]
     if not found:
         found = [*_together(base, facts, verdict_of_base, trial, fixes)]
     found += [_sentence([*fixes, change]) for change in _hardware(base, facts, verdict_of_base, trial)]
     return tuple(dict.fromkeys((*found[:1], *_variants(request, facts), *found[1:])))
+
+
+def _starting(request: ModelRequest, changes: Iterator[_Change], trial: Trial) -> Iterator[_Change]:
+    """Those that make it start; of several values of one setting the first."""
+    done = set[frozenset[str]]()
+    for change in changes:
+        setting = frozenset(change.fields)
+        if setting not in done and trial.starts(_with(request, change)):
+            done.add(setting)
+            yield change
 
 
 def _with(request: ModelRequest, *changes: _Change) -> ModelRequest:
@@ -111,7 +125,16 @@ def _fixes(request: ModelRequest, facts: HubFacts, verdict: Verdict) -> Iterator
     elif "gpus" in broken:
         yield _Change(f"give it {request.gpus_needed} GPUs", {"gpus": request.gpus_needed})
     if "max-num-batched-tokens" in broken:
-        yield _Change("leave max_num_batched_tokens to vLLM", {"max_num_batched_tokens": None})
+        yield _step(request, verdict)
+
+
+def _step(request: ModelRequest, verdict: Verdict) -> _Change:
+    """A step holds every sequence: with vLLM's own tokens where they are enough, else with fewer sequences."""
+    default = batch_defaults(request.gpu, request.release)[0] if request.gpu else None
+    if not request.seqs or default is None or (request.batched_tokens and request.seqs <= default):
+        return _Change("leave max_num_batched_tokens to vLLM", {"max_num_batched_tokens": None})
+    most = verdict.engine.max_num_batched_tokens if verdict.engine else default
+    return _Change(f"set max_num_seqs to {most}", {"max_num_seqs": most})
 
 
 def _fitting(request: ModelRequest, facts: HubFacts) -> _Change | None:
@@ -142,8 +165,10 @@ def _weights(verdict: Verdict) -> float:
 def _of_settings(
     request: ModelRequest, facts: HubFacts, verdict: Verdict, engine: Engine, gpu: Gpu
 ) -> Iterator[_Change]:
-    if length := _shorter(verdict):
-        yield _Change(f"set max_model_len to {length}", {"max_model_len": length})
+    default = 0.92 if request.release >= UTILIZATION_92 else 0.9
+    if request.gpu_memory_utilization is not None and request.gpu_memory_utilization < default:
+        yield _Change("leave gpu_memory_utilization at vLLM's default", {"gpu_memory_utilization": None})
+    yield from _shorter(verdict)
     if engine.gpu_memory_utilization < _HIGHEST_UTILIZATION:
         share = _HIGHEST_UTILIZATION
         yield _Change(f"set gpu_memory_utilization to {share}", {"gpu_memory_utilization": share})
@@ -157,32 +182,33 @@ def _of_settings(
         yield _Change("set enforce_eager (slower answers)", {"enforce_eager": True})
 
 
-def _shorter(verdict: Verdict) -> int | None:
-    """A round length that what is surely left can hold; None when there is none worth serving."""
+def _shorter(verdict: Verdict) -> Iterator[_Change]:
+    """Round lengths that what is surely left may hold, the longest first; none where none is worth serving."""
     asked, likely, room = verdict.max_model_len, verdict.largest_max_model_len, verdict.kv_cache
-    if not asked or not likely or room is None or room.low <= 0:
-        return None
-    sure = int(likely * room.low / room.likely) if room.likely > 0 else 0
-    step = 1024 if sure >= 2048 else 256  # noqa: PLR2004
-    length = min(sure, asked - 1) // step * step
-    return length if length >= _SHORTEST else None
+    if not asked or not likely or room is None or verdict.memory is None or room.likely <= 0:
+        return
+    sure = max(room.low, room.likely - EDGE * verdict.memory.budget) / room.likely
+    lengths = (min(int(likely * part), asked - 1) // _STEP * _STEP for part in (sure, sure**2, sure**2 / 2))
+    for length in dict.fromkeys(length for length in lengths if length >= _SHORTEST):
+        yield _Change(f"set max_model_len to {length}", {"max_model_len": length})
 
 
 def _together(
     request: ModelRequest, facts: HubFacts, verdict: Verdict, trial: Trial, fixes: list[_Change]
 ) -> Iterator[str]:
     """All settings that cost no quality of the weights at once, where none is enough by itself."""
-    changes = [change for change in _changes(request, facts, verdict) if "quantization" not in change.fields]
+    every = (change for change in _changes(request, facts, verdict) if "quantization" not in change.fields)
+    first = {frozenset(change.fields): change for change in reversed([*every])}
+    changes = [*reversed(first.values())]
     if len(changes) < 2:  # noqa: PLR2004
         return
     changed = trial.judge(_with(request, *changes))
     if changed.outcome == _STARTS:
         yield _sentence([*fixes, *changes])
-    elif length := _shorter(changed):
-        shorter = _Change(f"set max_model_len to {length}", {"max_model_len": length})
-        changes = [shorter, *(change for change in changes if "max_model_len" not in change.fields)]
-        if trial.starts(_with(request, *changes)):
-            yield _sentence([*fixes, *changes])
+        return
+    others = [change for change in changes if "max_model_len" not in change.fields]
+    for shorter in _starting(_with(request, *others), _shorter(changed), trial):
+        yield _sentence([*fixes, shorter, *others])
 
 
 def _hardware(request: ModelRequest, facts: HubFacts, verdict: Verdict, trial: Trial) -> Iterator[_Change]:
@@ -191,9 +217,7 @@ def _hardware(request: ModelRequest, facts: HubFacts, verdict: Verdict, trial: T
     if gpu is None:
         return
     if gpu.share < 1:
-        whole = _Change(f"use the whole {gpu.name}", {"gpu": gpu.shared(1.0), "gpus": 1})
-        if trial.starts(_with(request, whole)):
-            yield whole
+        yield from _larger_share(request, gpu, trial)
         return
     share = verdict.engine.gpu_memory_utilization if verdict.engine else 1.0
     now = max(1, request.tensor_parallel_size)
@@ -213,6 +237,22 @@ def _hardware(request: ModelRequest, facts: HubFacts, verdict: Verdict, trial: T
         yield from islice(starting, 1)
 
 
+def _larger_share(request: ModelRequest, gpu: Gpu, trial: Trial) -> Iterator[_Change]:
+    """The smallest share that starts, in steps of a twentieth; the whole card where it takes that."""
+
+    def change(twentieths: int) -> _Change:
+        share = twentieths / _SHARES
+        if twentieths == _SHARES:
+            return _Change(f"use the whole {gpu.name}", {"gpu": gpu.shared(1.0), "gpus": 1})
+        fields = {"gpu": gpu.shared(share), "gpus": round(request.gpus * share / gpu.share, 3)}
+        return _Change(f"use a share of {share:g} of the {gpu.name}", fields)
+
+    shares = range(int(gpu.share * _SHARES) + 1, _SHARES + 1)
+    index = bisect_left(shares, True, key=lambda share: trial.starts(_with(request, change(share))))
+    if index < len(shares):
+        yield change(shares[index])
+
+
 def _on_more(request: ModelRequest, size: int) -> _Change:
     gpus = size * request.gpus_needed // max(1, request.tensor_parallel_size)
     fields = {"tensor_parallel_size": size, "gpus": gpus}
@@ -221,9 +261,13 @@ def _on_more(request: ModelRequest, size: int) -> _Change:
 
 def _variants(request: ModelRequest, facts: HubFacts) -> Iterator[str]:
     """The same model with quantized weights, where it is proved to start on this card with vLLM's own defaults."""
-    gpu, length = request.gpu, request.max_model_len
+    gpu = request.gpu
+    try:
+        length = max_model_len_tokens(request.max_model_len)
+    except InvalidArgument:
+        return
     plain = request.gpu_memory_utilization is None and request.dtype == "auto" and not request.extra_args
-    if gpu is None or gpu.share < 1 or not plain or not isinstance(length, int):
+    if gpu is None or gpu.share < 1 or not plain or length is None:
         return
     for row in PROVEN:
         other = row.base == facts.repo_id and row.model != facts.repo_id

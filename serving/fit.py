@@ -84,7 +84,8 @@ class Room:
 
     def loading(self) -> Rule:
         """The weights must fit the card while they are loaded, whatever the budget: else CUDA is out of memory."""
-        peak, card = max(self.load_peak, self.memory.weights.low), (self.engine.gpu.visible_gib - CONTEXT_GIB) * GIB
+        peak = max(self.load_peak, self.memory.weights.low)
+        card = max(0.0, self.engine.gpu.visible_gib - CONTEXT_GIB) * GIB
         if peak <= card:
             return Rule("loading", True, "The card holds the weights while they are loaded.")
         what = f"Loading the weights takes {peak / GIB:.2f} GiB of each GPU, and there are {card / GIB:.2f}."

@@ -18,6 +18,7 @@ from .values import shown
 
 Vendor = Literal["nvidia", "amd"]
 UNSAID_CAPABILITY = (8, 0)
+_LEAST_CAPABILITY, _LARGEST_CAPABILITY = (1, 0), (15, 9)  # the newest cards have 12.1
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def find_gpu(name: str) -> Gpu:
 def _suggestion(key: str) -> str:
     import difflib
 
-    near = [_BY_KEY[match].name for match in difflib.get_close_matches(key, _BY_KEY, n=2 * _NEAR, cutoff=0.5)]
+    meant = key.replace("o", "0")  # H1OO
+    near = [_BY_KEY[match].name for match in difflib.get_close_matches(meant, _BY_KEY, n=2 * _NEAR, cutoff=0.6)]
     names = ", ".join(list(dict.fromkeys(near))[:_NEAR]) or "T4, L4, A100-80GB, H100-80GB"
     return f"Known are, for example: {names}; or give the card by its memory in GiB and its compute capability."
 
@@ -175,4 +177,9 @@ def capability_of(text: str) -> tuple[int, int]:
     if match is None:
         what = f"{shown(text)} is no compute capability."
         raise InvalidArgument(what, "Write it like 8.0.", key="compute_capability")
-    return int(match[1]), int(match[2])
+    capability = int(match[1]), int(match[2])
+    if not _LEAST_CAPABILITY <= capability <= _LARGEST_CAPABILITY:
+        what = f"No card has compute capability {text.strip()}."
+        cure = "NVIDIA's table of CUDA GPUs says which it is, such as 8.0 for an A100 or 9.0 for an H100."
+        raise InvalidArgument(what, cure, key="compute_capability")
+    return capability

@@ -67,6 +67,9 @@ def fetch(
     Raises ModelNotFound, RevisionNotFound, GatedModel, ModelDisabled, InvalidHubToken or HubUnreachable.
     """
     endpoint = (endpoint or endpoint_from_environment()).rstrip("/")
+    if not endpoint.startswith(("http://", "https://")):
+        cure = f"Set HF_ENDPOINT to an address such as {DEFAULT_ENDPOINT}, or unset it."
+        raise HubUnreachable(f"HF_ENDPOINT is {endpoint!r}, which is no http(s) address.", cure)
     if cached := hub_cache.load(endpoint, repo_id, revision, token):
         return cached
     hub = _Hub(endpoint, repo_id, revision, token, timeout=timeout, deadline=deadline)

@@ -55,6 +55,7 @@ class _Row(NamedTuple):
 
 
 _TABLE: tuple[_Row, ...] = (
+    _Row("vllm-version", rules_batch.known_release, "The release of vLLM is known here."),
     _Row("architecture", rules_architecture.architecture, "vLLM has the architecture."),
     _Row("trust-remote-code", rules_architecture.remote_code, "No code of the repo's own is needed."),
     _Row("extra-args", rules_batch.extra_args, "vLLM takes the flags."),

@@ -3,7 +3,7 @@
 What decides it, in this order:
 
 1. a broken rule (rules.py) is WON'T START;
-2. without a known GPU the rules alone decide, and `unchecked` says that memory wasn't looked at;
+2. what would start, but wasn't looked at in full (`unchecked`: without a known GPU, memory), is MAYBE;
 3. a model of which the weights or the KV cache can't be told is MAYBE, unless even what is known doesn't fit;
 4. else memory decides (fit.Room.outcome): what is left for the KV cache must hold one request of max_model_len
    tokens.  It is a range; START when its low end does, WON'T START when its high end doesn't, and between them the
@@ -29,6 +29,7 @@ from .model_config import derived_max_model_len
 from .model_request import ModelRequest
 from .repo_id import is_folder, parse_repo_id
 from .rules import UNEXPECTED, Rule, rules_of
+from .vllm_eras import OLDEST
 from .weights import Weights, weights_of
 
 
@@ -67,6 +68,13 @@ class Verdict:
         return tuple(rule for rule in self.rules if rule.broken)
 
     @property
+    def requests_at_once(self) -> float | None:
+        """Requests of max_model_len that run at once: what the KV cache holds, and at most max_num_seqs."""
+        if self.max_concurrency is None or self.engine is None:
+            return self.max_concurrency
+        return min(self.max_concurrency, float(self.engine.max_num_seqs))
+
+    @property
     def warnings(self) -> tuple[Rule, ...]:
         """The rules that are broken, although it starts."""
         return tuple(rule for rule in self.rules if not rule.ok and not rule.broken)
@@ -78,6 +86,15 @@ def judge(request: ModelRequest, facts: HubFacts, *, with_cures: bool = True, kn
     `with_cures`: also look for changes that would make it start; `known`: sizes of this model that were found before.
     """
     known = known or Known()
+    verdict = _found(request, facts, known)
+    if with_cures and verdict.outcome is not Outcome.START:
+        verdict = _with_cures(verdict, request, facts, known)
+    unsure = verdict.outcome is Outcome.START and verdict.unchecked
+    return replace(verdict, outcome=Outcome.MAYBE) if unsure else verdict
+
+
+def _found(request: ModelRequest, facts: HubFacts, known: Known) -> Verdict:
+    """The verdict by what could be looked at."""
     sized = _sized(request, facts, known)
     unchecked = (*sized.unchecked, *_left_out(request))
     verdict = Verdict(
@@ -94,11 +111,7 @@ def judge(request: ModelRequest, facts: HubFacts, *, with_cures: bool = True, kn
     )
     if sized.room is not None:
         verdict = _with_memory(verdict, sized.room, _longest(request, facts))
-    if verdict.broken:
-        verdict = replace(verdict, outcome=Outcome.WONT_START)
-    if with_cures and verdict.outcome is not Outcome.START:
-        verdict = _with_cures(verdict, request, facts, known)
-    return verdict
+    return replace(verdict, outcome=Outcome.WONT_START) if verdict.broken else verdict
 
 
 def _with_cures(verdict: Verdict, request: ModelRequest, facts: HubFacts, known: Known) -> Verdict:
@@ -120,7 +133,7 @@ class _Trial:
         self._facts, self._known = facts, known
 
     def judge(self, request: ModelRequest) -> Verdict:
-        return judge(request, self._facts, with_cures=False, known=self._known)
+        return _found(request, self._facts, self._known)
 
     def starts(self, request: ModelRequest) -> bool:
         """Whether the verdict is START; memory, which most changes are about, is looked at before the rules."""
@@ -143,12 +156,18 @@ def model_name(request: ModelRequest) -> str:
 
 
 def _left_out(request: ModelRequest) -> Iterator[str]:
-    """What flags change that isn't followed here."""
+    """What flags and old releases change that isn't followed here."""
+    if request.release < OLDEST:
+        yield f"everything: vLLM {_dotted(request.release)} is older than {_dotted(OLDEST)}, the oldest known here"
     if request.config_is_overridden:
         yield "length and parallelism: extra_args change the config"
     for dest, what in (("speculative_config", "a draft model"), ("enable_lora", "LoRA adapters")):
         if request.extra.last(dest):
             yield f"memory of {what}"
+
+
+def _dotted(release: tuple[int, int]) -> str:
+    return f"{release[0]}.{release[1]}"
 
 
 @dataclass(frozen=True)

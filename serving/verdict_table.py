@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from .estimates import GIB, Range
 from .rules import Rule
+from .rules_shown import for_people
 from .verdict import Verdict
 
 _NARROWEST = 80  # columns
@@ -25,6 +26,7 @@ _NUMBERS_FROM = 3  # columns before it are words
 _LEAST_OF_MODEL, _LEAST_OF_GPU = 10, 9  # characters
 _THOUSAND, _MILLION = 1000, 1_000_000
 _LONG_NUMBER = 100
+_NONE_LEFT = "–"
 
 
 def verdict_table(verdicts: Sequence[Verdict], width: int = _NARROWEST) -> str:
@@ -77,16 +79,17 @@ def _cells(verdict: Verdict, *, short: bool = False) -> tuple[str, ...]:
         return (*words, *("-",) * (len(_HEAD) - _NUMBERS_FROM))
     other = memory.activation.plus(memory.persistent).plus(memory.cuda_graphs)
     left = verdict.kv_cache or memory.kv_cache
-    free, budget = _unused(verdict, left) / GIB, memory.budget / GIB
+    free, budget, digits = _unused(verdict, left) / GIB, memory.budget / GIB, 0 if short else 1
     return (
         *words,
         _gib(memory.weights),
-        _gib(left),
+        _gib(left) if left.likely > 0 else _NONE_LEFT,
         _gib(other),
-        f"{free:.0f}/{budget:.0f}" if short else f"{free:.1f}/{budget:.1f}",
+        f"{_NONE_LEFT if free < 0 else f'{free:.{digits}f}'}/{budget:.{digits}f}",
         _count(verdict.kv_cache_tokens, short),
-        _times(verdict.max_concurrency),
-        _count(verdict.largest_max_model_len, short),
+        _times(verdict.requests_at_once),
+        # Exact, and as a stack file takes it: it is copied from here.
+        "-" if verdict.largest_max_model_len is None else str(verdict.largest_max_model_len),
     )
 
 
@@ -112,14 +115,14 @@ def _gib(size: Range) -> str:
 def _times(number: float | None) -> str:
     if number is None:
         return "-"
-    return f"{number:.1f}" if number < _LONG_NUMBER else f"{number:.0f}"
+    return f"{number:.1f}" if number < _LONG_NUMBER else f"{number:,.0f}"
 
 
 def _count(number: int | None, short: bool) -> str:
     if number is None:
         return "-"
     if not short or number < 10 * _THOUSAND:
-        return str(number)
+        return f"{number:,}"
     return f"{number / _THOUSAND:.0f}k" if number < _MILLION else f"{number / _MILLION:.1f}M"
 
 
@@ -141,8 +144,8 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _texts(verdict: Verdict) -> Iterator[str]:
-    for rule in verdict.broken:
-        yield _said(rule)
+    for rule in for_people(verdict.broken):
+        yield _said(rule, with_cure=not verdict.cures)  # else each of the cures is enough
     for rule in verdict.warnings:
         yield f"Warning: {_said(rule)}"
     for index, cure in enumerate(verdict.cures):
@@ -151,9 +154,9 @@ def _texts(verdict: Verdict) -> Iterator[str]:
         yield f"Not checked: {'; '.join(verdict.unchecked)}."
 
 
-def _said(rule: Rule) -> str:
+def _said(rule: Rule, *, with_cure: bool = True) -> str:
     """The memory rule's cure is the first of the cures, which are listed on their own."""
-    cure = "" if rule.rule == "memory" or not rule.cure else f" Cure: {rule.cure}"
+    cure = f" Cure: {rule.cure}" if with_cure and rule.cure and rule.rule != "memory" else ""
     return f"{rule.message}{cure} [{rule.rule}]"
 
 

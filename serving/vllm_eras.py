@@ -10,6 +10,7 @@ from __future__ import annotations
 Release = tuple[int, int]
 
 NEWEST: Release = (0, 32)
+OLDEST: Release = (0, 8)
 
 # engine/arg_utils.py
 A100_IS_SMALL: Release = (0, 9)  # "a100" in the name: the batch defaults of cards below 70 GiB

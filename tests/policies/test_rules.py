@@ -282,3 +282,9 @@ def test_what_is_known_counts_beside_what_is_not() -> None:
     assert len(found) == 1 and unknown is not None
     found, unknown = BY_NAME["dangerous-arguments"].messages(session(extra_args=["--worker-cls=a.B", NOT_KNOWN]))
     assert len(found) == 1 and unknown is not None
+
+
+def test_a_url_with_a_password_is_a_secret_and_its_cure_fits() -> None:
+    ((message, _),), _ = BY_NAME["secrets"].messages(session(env={"DATABASE_URL": "postgres://u:pw@host/db"}))
+    assert "env (DATABASE_URL)" in message and "mounts" in message and "pw@" not in message
+    assert BY_NAME["secrets"].messages(session(env={"X": "http://host:80/a@b"})) == ([], None)

@@ -137,3 +137,7 @@ def test_what_is_not_known_is_not_judged() -> None:
 )
 def test_amounts_are_readable(given: dict[str, Decimal], text: str) -> None:
     assert amounts(given) == text
+
+
+def test_large_amounts_are_said_in_full() -> None:
+    assert amounts({"cpu": Decimal(100000), "cuda.shares": Decimal("0.25")}) == "100,000 cpu, 0.25 cuda.shares"

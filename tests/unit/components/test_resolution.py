@@ -110,7 +110,7 @@ REFUSED = [
         {"name": "m", "model": "acme/m", "tensor_parallel_size": 2},
         "models[0].tensor_parallel_size: 2 needs as many GPUs",
     ),
-    ({"name": "m", "model": "acme/m", "shmem": "16g"}, "models[0].shmem: 16g isn't less than memory"),
+    ({"name": "m", "model": "acme/m", "shmem": "16g", "memory": "16g"}, "models[0].shmem: 16g isn't less than memory"),
     ({"name": "m", "model": "acme/m", "dtype": "bf16"}, "models[0].dtype"),
     ({"name": "m", "model": "acme/m", "kv_cache_dtype": "int8"}, "models[0].kv_cache_dtype"),
     ({"name": "m", "model": "acme/m", "max_model_len": "long"}, "models[0].max_model_len"),
@@ -180,3 +180,8 @@ def test_flags_of_the_batch_are_taken_as_they_are() -> None:
     (one,) = resolved({"name": "a", "model": "acme/m", **flags})
     assert one.inputs.items() >= flags.items()
     assert "max_num_batched_tokens" in refusal({"name": "a", "model": "acme/m", **flags, "max_num_batched_tokens": 8})
+
+
+def test_the_default_memory_grows_with_shared_memory() -> None:
+    (model,) = resolved({"name": "m", "model": "acme/m", "gpus": 8})
+    assert (model.inputs["memory"], model.inputs["shmem"]) == ("32g", "16g")

@@ -140,3 +140,8 @@ def test_a_missing_or_broken_stack_file_is_said(texts: dict[str, str], words: li
 def test_the_error_counts_and_names_the_stack() -> None:
     _, found = StackFile({"cluster": "{"}.get, ["cluster"]).read()
     assert "stack 'dev' has 2 problems; nothing was changed" in str(SettingsError(found, "dev"))
+
+
+def test_a_size_is_kept_as_it_was_written() -> None:
+    assert load([{"name": "chat", "preset": "7b", "memory": "16777216K"}]).memory == "16777216k"
+    assert load([{"name": "chat", "preset": "7b", "memory": "016.50 GiB"}]).memory == "16.5g"

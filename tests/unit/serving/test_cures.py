@@ -57,6 +57,9 @@ def followed(request: ModelRequest, cure: str) -> ModelRequest:
             changes[found[1]] = "auto" if found[1] == "dtype" else None
         elif found := re.match(r"use the whole (.+)", text):
             changes |= {"gpu": find_gpu(found[1]), "gpus": 1}
+        elif found := re.match(r"use a share of (\S+) of the (.+)", text):
+            share = float(found[1])
+            changes |= {"gpu": find_gpu(found[2]).shared(share), "gpus": share}
         elif found := re.match(r"use (.+)", text):
             changes["gpu"] = find_gpu(found[1])
         else:
@@ -90,6 +93,10 @@ ILL: list[ModelRequest] = [
     asked("google/gemma-2-9b-it", "A10"),
     asked("deepseek-ai/DeepSeek-V2-Lite", "A10"),
     asked("WizardLM/WizardCoder-15B-V1.0", "A10"),
+    asked(L7, "A100-80GB", max_num_seqs=4096),
+    asked(L7, "A100-80GB", max_num_seqs=256, max_num_batched_tokens=128),
+    asked(L7, "A100-80GB", max_num_seqs=4096, max_num_batched_tokens=1024),
+    asked(L7, "A10", gpu_memory_utilization=0.5),
 ]
 
 
@@ -119,8 +126,21 @@ def test_a_setting_is_put_right_without_more_ado(request_: ModelRequest, cures: 
 def test_a_shorter_length_comes_first_and_is_round() -> None:
     found = verdict(asked(L8, "A10"))
     length = int(re.findall(r"Set max_model_len to (\d+)\.", found.cures[0])[0])
-    assert length % 1024 == 0
+    assert length % 128 == 0
     assert found.largest_max_model_len is not None and length <= found.largest_max_model_len < 131072
+
+
+def test_what_was_set_too_low_is_left_out_first() -> None:
+    found = verdict(asked(L7, "A10", gpu_memory_utilization=0.6, max_model_len=2048))
+    assert found.cures[0] == "Leave gpu_memory_utilization at vLLM's default."
+
+
+def test_of_a_card_the_smallest_share_is_named() -> None:
+    half = asked(L8, find_gpu("A100-80GB").shared(0.1), gpus=0.1, max_model_len=2048)
+    (share,) = [cure for cure in verdict(half).cures if "share" in cure]
+    named = float(re.findall(r"share of ([\d.]+) of", share)[0])
+    less = replace(half, gpu=find_gpu("A100-80GB").shared(named - 0.05), gpus=named - 0.05)
+    assert verdict(less).outcome is not Outcome.START
 
 
 def test_a_quantized_repo_is_named_only_where_it_is_proved() -> None:

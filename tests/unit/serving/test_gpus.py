@@ -92,7 +92,7 @@ def test_a_card_by_numbers() -> None:
 
 def test_a_compute_capability_is_read() -> None:
     assert (capability_of("8.0"), capability_of("12.1")) == ((8, 0), (12, 1))
-    for wrong in ("80", "eight", "8.", "8.0.1"):
+    for wrong in ("80", "eight", "8.", "8.0.1", "99.9", "0.0"):
         with pytest.raises(InvalidArgument):
             capability_of(wrong)
 

@@ -88,6 +88,7 @@ BROKEN: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("pipeline-parallel", LLAMA, {"extra_args": ("--pipeline-parallel-size=64",), "gpus": 64}, "32 layers"),
     ("max-model-len", LLAMA, {"max_model_len": 8192}, "4096 tokens"),
     ("max-num-batched-tokens", LLAMA, {"max_num_batched_tokens": 128, "max_num_seqs": 256}, "(128) is less"),
+    ("max-num-batched-tokens", LLAMA, {"max_num_seqs": 4096, "gpu": "A100"}, "(2048) is less"),
     ("max-num-batched-tokens", LLAMA, {"max_num_seqs": 0}, "max_num_seqs is 0"),
     (
         "max-num-batched-tokens",
@@ -181,6 +182,7 @@ WARNED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("host-memory", LLAMA, {"host_memory": 2 * GIB}, "Memory is short"),
     ("gpu-kernels", LLAMA, {"gpu": "V100"}, "built for CUDA 12"),
     ("gpus", LLAMA, {"gpus": 2}, "1 would stand idle"),
+    ("vllm-version", LLAMA, {"vllm_version": "99.0"}, "judged as 0.32"),
     ("architecture", LLAMA | {"architectures": ["HeliumForCausalLM"]}, {}, "Transformers backend"),
     (
         "architecture",

@@ -93,10 +93,16 @@ def test_numbers_of_a_start() -> None:
     assert found.max_concurrency == pytest.approx(found.kv_cache_tokens / 8192, rel=0.001)
 
 
-def test_without_a_gpu_the_rules_decide() -> None:
+def test_without_a_gpu_it_may_start() -> None:
     found = verdict(LLAMA)
-    assert (found.outcome, found.unchecked, found.memory) == (Outcome.START, ("memory: no GPU is known",), None)
+    assert (found.outcome, found.unchecked, found.memory) == (Outcome.MAYBE, ("memory: no GPU is known",), None)
     assert verdict(LLAMA, max_model_len=9999).outcome is Outcome.WONT_START
+
+
+def test_a_release_before_all_that_are_known_may_start() -> None:
+    found = verdict(LLAMA, gpu="A100-80GB", vllm_version="0.1")
+    assert found.outcome is not Outcome.START
+    assert any("older than 0.8" in text for text in found.unchecked)
 
 
 def test_a_broken_rule_is_final_whatever_the_memory() -> None:

@@ -99,6 +99,29 @@ def test_the_table_has_a_row_for_each_and_causes_below() -> None:
     assert "\nllama: " not in text  # nothing to say of what starts
 
 
+def test_lengths_are_exact_at_every_width() -> None:
+    assert all("131072" in verdict_table([STARTS], width) for width in (80, 160))
+
+
+def test_no_more_requests_than_max_num_seqs() -> None:
+    few = judged("few", CONFIGS["meta-llama/Llama-3.1-8B-Instruct"], max_num_seqs=2, max_model_len=1024)
+    assert verdict_table([few], 160).splitlines()[2].split()[-2] == "2.0"
+    assert verdict_json(few)["max_concurrency"] > 100
+
+
+def test_what_is_missing_is_no_number() -> None:
+    row = verdict_table([judged("big", CONFIGS["meta-llama/Llama-2-70b-chat-hf"], "A10")], 160).splitlines()[2]
+    assert "–/20.3" in row and "-" not in row
+
+
+def test_dividing_is_said_in_one_sentence() -> None:
+    three = judged("three", LLAMA, gpus=3, tensor_parallel_size=3)
+    text = verdict_table([three], 160)
+    assert text.count("can't be divided among 3 GPUs") == 1 and "[tensor-parallel]" in text
+    assert "32 attention heads" in text and "intermediate size is 11008" in text
+    assert sum("can't be divided" in rule["message"] for rule in verdict_json(three)["rules"]) > 1
+
+
 def test_the_markdown_is_a_table_and_lists() -> None:
     text = verdict_markdown(ALL)
     rows = [line for line in text.splitlines() if line.startswith("|")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -55,8 +55,10 @@ class StackFile:
             self._one(ModelSettings, f"models[{index}]", value, problems) for index, value in enumerate(values)
         )
         token = self._token(problems)
-        problems += _used_twice(models)
-        problems += self._in_clear(models)
+        # Of the file itself, so that a model with another fault doesn't hide these.
+        said = [value if isinstance(value, dict) else {} for value in values]
+        problems += _used_twice(said)
+        problems += self._in_clear(said)
         if cluster is None:
             return None, problems
         return StackSettings.model_construct(cluster=cluster, models=models, hf_token=token), problems
@@ -108,25 +110,22 @@ class StackFile:
             )
             return None
 
-    def _in_clear(self, models: Iterable[ModelSettings | None]) -> Iterator[Problem]:
+    def _in_clear(self, models: Iterable[Mapping[str, Any]]) -> Iterator[Problem]:
         """A stack file is kept in git, and `preview --json` shows what isn't encrypted in it."""
         given = [(key, key) for key, secret in KEYS.items() if secret and self._get(key)]
         for index, model in enumerate(models):
-            given += [
-                ("models", f"models[{index}].{key}") for key in ("hf_token", "api_key") if getattr(model, key, None)
-            ]
+            given += [("models", f"models[{index}].{key}") for key in ("hf_token", "api_key") if model.get(key)]
         for key, path in given:
             if not self._is_secret(key):
                 cure = f"Encrypt it (it asks for the value): pulumi config set --secret --path '{PROJECT}:{path}'"
                 yield Problem(path, "stands in clear in the stack file.", cure)
 
 
-def _used_twice(models: Iterable[ModelSettings | None]) -> Iterator[Problem]:
-    models = tuple(models)
+def _used_twice(models: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
     for key in ("name", "session_name"):
-        counted = Counter(getattr(model, key, None) for model in models)
+        counted = Counter(str(model[key]) for model in models if model.get(key))
         for index, model in enumerate(models):
-            value = getattr(model, key, None)
-            if value is not None and counted[value] > 1:
+            value = str(model.get(key, ""))
+            if counted[value] > 1:
                 cure = "Give each model one of its own."
                 yield Problem(f"models[{index}].{key}", f"'{value}' is used {counted[value]} times.", cure)

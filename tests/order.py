@@ -18,7 +18,19 @@ TESTS = Path(__file__).parent
 CLUSTER = "cluster"  # the chain of those who need it alone
 LIMITED = "limited"  # the chain of those who need the limited user's small quota alone
 # Folders of tests/ in the order of their longest tests; the shortest fill the gaps at the end.
-FIRST = ("lifecycle", "conformance", "provider", "setup", "emulator", "cluster")
+FIRST = (
+    "docs",
+    "lifecycle",
+    "faults",
+    "cli",
+    "security",
+    "policies",
+    "conformance",
+    "provider",
+    "setup",
+    "emulator",
+    "cluster",
+)
 LAST = ("unit",)
 
 

@@ -117,6 +117,15 @@ def test_a_secret_that_is_not_encrypted_is_refused_with_the_command_that_encrypt
     assert StackFile(texts.get, texts, lambda _key: True).read()[1] == []
 
 
+def test_another_fault_of_a_model_hides_neither_its_name_nor_its_secret() -> None:
+    models = json.dumps([{"name": "a", "gpuz": 1, "api_key": "k-in-clear"}, {"name": "a", "preset": "7b"}])
+    texts = {"cluster": json.dumps(CLUSTER), "models": models}
+    _, found = StackFile(texts.get, texts, lambda _key: False).read()
+    assert [problem.path for problem in found] == [
+        *("models[0].gpuz", "models[0].name", "models[1].name", "models[0].api_key")
+    ]
+
+
 @pytest.mark.parametrize(
     ("texts", "words"),
     [

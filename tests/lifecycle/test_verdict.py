@@ -18,7 +18,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], list[str]]] = [
     ),
     (
         {"name": "other", "model": "Qwen/Qwen2.5-7B-Instruct", "quantization": "awq"},
-        ["aren't quantized", "Use a preset"],
+        ["aren't quantized", "What would do: Leave quantization out"],
     ),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,9 @@ from .conformance.counting import pytest_terminal_summary
 from .order import pytest_collection_modifyitems
 
 __all__ = ["cluster", "pytest_collection_modifyitems", "pytest_terminal_summary", "running_cluster", "shared_cluster"]
+
+# A run in the background of a shell ignores Ctrl-C, and so would every command that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ADMIN = ("AKIABAIADMINAAAAAAAA", "admin-secret-key-000000000000000000000000")
 LIMITED = ("AKIABAIUSERAAAAAAAAA", "user-secret-key-0000000000000000000000000")

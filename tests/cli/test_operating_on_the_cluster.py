@@ -57,7 +57,8 @@ def test_list_logs_orphans_doctor_and_kill(tmp_path: Path, shared_cluster: Clust
         theirs = operator.add_session("of-a-colleague")
         orphans = operator.json("orphans", "--delete", "--yes")
         assert orphans["deleted"] == [own]
-        assert [(r["session_id"], r["stack_id"]) for r in orphans["other_stacks"]] == [(theirs, OTHER_STACK)]
+        others = [one["session_id"] for one in orphans["other_stacks"] if one["stack_id"] == OTHER_STACK]
+        assert others == [theirs]  # other tests run on this cluster, too
         assert wait_until(lambda: shared_cluster.session_ids() == {row["session_id"], theirs}, 30)
         operator.run("kill", "of-a-colleague", "--yes")
 

@@ -56,12 +56,13 @@ PROGRAM = """
 
 
 @pytest.fixture
-def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A clone with PROGRAM as its emulator."""
+def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker_id: str) -> Iterator[Emulator]:
+    """A clone with PROGRAM as its emulator, on ports of this worker's own."""
+    port = 18290 + 2 * int(worker_id.removeprefix("gw") if worker_id != "master" else 0)
     (tmp_path / "emulator").mkdir()
     (tmp_path / "emulator" / "__main__.py").write_text(textwrap.dedent(PROGRAM))
-    monkeypatch.setattr(local_env, "CLUSTER_PORT", 18290)
-    monkeypatch.setattr(local_env, "HUB_PORT", 18291)
+    monkeypatch.setattr(local_env, "CLUSTER_PORT", port)
+    monkeypatch.setattr(local_env, "HUB_PORT", port + 1)
     monkeypatch.setattr(local_stack, "STOP_SECONDS", 1.5)
     monkeypatch.setenv("BACKEND_SECRET_KEY", "the user's own")
     monkeypatch.delenv("EMULATOR_MOOD", raising=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import errors
 from .classification import classify
-from .connection import Connection, untrusted
+from .connection import NOT_WHOLE, Connection, check_the_way, untrusted
 
 if TYPE_CHECKING:
     import aiohttp
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 NO_CONTENT = 204
 _LOADING = threading.Lock()
-_DOWN = "Check BACKEND_ENDPOINT and that the manager runs; `curl {endpoint}/` must answer."
 
 
 def load_sdk() -> None:
@@ -148,7 +147,7 @@ def _translate(error: Exception, connection: Connection) -> errors.ClusterError:
     from ai.backend.client.exceptions import BackendAPIError, BackendClientError
 
     endpoint = connection.endpoint
-    cure = _DOWN.format(endpoint=endpoint)
+    cure = check_the_way(endpoint)
     if isinstance(error, BackendAPIError):
         secrets = (connection.access_key, connection.secret_key)
         return classify(error.status, error.data, endpoint=endpoint, secrets=secrets)
@@ -164,7 +163,7 @@ def _translate(error: Exception, connection: Connection) -> errors.ClusterError:
             status = getattr(cause, "status", None)
             return errors.ServerFault(
                 f"{endpoint} gave an answer that is no JSON" + (f" (status {status})." if status else "."),
-                "A proxy in between may have answered, or the answer was cut off; run it again.",
+                NOT_WHOLE,
             )
         case TimeoutError() | aiohttp.ClientError() | OSError():
             return errors.Unreachable(f"{endpoint} didn't answer in time or broke off ({type(cause).__name__}).", cure)

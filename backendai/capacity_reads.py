@@ -23,8 +23,8 @@ from typing import Any, Protocol
 from . import errors, statuses
 from .capacity import Capacity, Group, Held, Shortfall, Slots, Want, place_of
 from .statuses import stage_of
+from .tags import PREFIX, read_tag
 
-TAG_PREFIX = "bai-vllm"
 LONGEST = 15.0  # seconds for all of it
 _MOST = 500  # sessions of one key pair that are looked at
 _IMAGE_GONE = "image_read_not-found"
@@ -129,12 +129,12 @@ class _Looking:
         except errors.ClusterError as error:
             self.unknown.append(f"quota and free slots ({error.what.rstrip('.')})")
         else:
-            self._remaining[domain, project] = _slots(answer.get("keypair_remaining"))
+            self._remaining[domain, project] = slots_of(answer.get("keypair_remaining"))
             free = ((answer.get("scaling_groups") or {}).get(group) or {}).get("remaining")
-            self._groups[place] = Group(free=_slots(free) if free else None)
+            self._groups[place] = Group(free=slots_of(free) if free else None)
 
     async def _living(self) -> None:
-        living = {"status": {"not_in": list(statuses.ENDED)}, "tag": {"starts_with": f"{TAG_PREFIX}:"}}
+        living = {"status": {"not_in": list(statuses.ENDED)}, "tag": {"starts_with": f"{PREFIX}:"}}
         body = {"filter": living, "limit": _MOST}
         answer = await self._ask("what the stack's own sessions hold", "POST", "/v2/sessions/my/search", body)
         self._held = tuple(_held(item) for item in (answer or {}).get("items") or ())
@@ -211,7 +211,7 @@ class _Looking:
             self._ask("whether a node has room", "POST", "/v2/resource-groups/scoped/search", {"scope": scope}),
         )
         rows = ((answer or {}).get("data") or {}).get("accessible_scaling_groups") or ()
-        largest = {str(row["name"]): _slots(row.get("resource_allocation_limit_for_sessions")) for row in rows}
+        largest = {str(row["name"]): slots_of(row.get("resource_allocation_limit_for_sessions")) for row in rows}
         ids = {str(item["name"]): str(item["id"]) for item in (groups or {}).get("items") or ()}
         for place in self._places:
             if place[:2] != (domain, project):
@@ -260,7 +260,7 @@ class _Looking:
         await asyncio.gather(*(one(*question, names) for question, names in alike.items()))
 
 
-def _slots(value: Any) -> dict[str, Decimal]:
+def slots_of(value: Any) -> dict[str, Decimal]:
     """Slots as the manager writes them, a mapping or its JSON text; what is no number (NaN: not shown) is left out."""
     found = json.loads(value) if isinstance(value, str) else value or {}
     slots = {}
@@ -277,12 +277,16 @@ def _slots(value: Any) -> dict[str, Decimal]:
 def _held(node: Mapping[str, Any]) -> Held:
     metadata = node["metadata"]
     resource = node.get("resource") or {}
-    entries = ((resource.get("allocation") or {}).get("requested") or {}).get("entries") or ()
-    tag = str(metadata.get("tag") or "").split(":")
     return Held(
         name=str(metadata["name"]),
-        owner=tag[1] if len(tag) == 3 else "",  # noqa: PLR2004  bai-vllm:<owner>:<digest>
+        owner=read_tag(str(metadata.get("tag") or "")).owner,
         resource_group=str(resource.get("resource_group_name") or ""),
         stage=stage_of(str(node["lifecycle"]["status"])),
-        slots={str(e["resource_type"]): Decimal(str(e["quantity"])) for e in entries},
+        slots=requested(resource),
     )
+
+
+def requested(resource: Mapping[str, Any]) -> Slots:
+    """What a session of the v2 API has asked for; memory in bytes."""
+    entries = ((resource.get("allocation") or {}).get("requested") or {}).get("entries") or ()
+    return {str(entry["resource_type"]): Decimal(str(entry["quantity"])) for entry in entries}

@@ -24,6 +24,7 @@ SOURCES: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 CA_FILE = (("BACKEND_CA_FILE",), "cluster.ca_file")
 INSECURE = (("BACKEND_INSECURE",), "cluster.insecure")
+NOT_WHOLE = "A proxy in between may have answered, or the answer was cut off; run it again."  # a cure
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
@@ -83,6 +84,11 @@ def connection_from(
     if ca_file:
         connection.tls()
     return connection
+
+
+def check_the_way(endpoint: str) -> str:
+    """The cure where nobody, or somebody else, answers."""
+    return f"Check BACKEND_ENDPOINT and that the manager runs; `curl {endpoint}/` must answer."
 
 
 def untrusted(endpoint: str, why: object) -> Unreachable:

@@ -1,4 +1,5 @@
-"""A conversation without the SDK's client, for what only looks: cheap enough for each `bai-vllm list`.
+"""A conversation without the SDK's client, for what only looks: cheap enough for each `bai-vllm list`, and for the
+refresh before each `up`, which mostly finds nothing changed.
 
 Requests go as the Reader's do; a websocket, such as a tunnel's, is aiohttp's with the same signature.  What creates or
 ends sessions uses Api.
@@ -15,7 +16,7 @@ from urllib.parse import quote, urlencode
 from . import errors
 from .api import Api
 from .classification import classify
-from .connection import Connection, untrusted
+from .connection import Connection, check_the_way, untrusted
 from .reader import Reader
 
 if TYPE_CHECKING:
@@ -52,10 +53,14 @@ class LightApi(Api):
         *,
         body: Any = None,
         params: Mapping[str, str] | None = None,
-        timeout: float = 8.0,
+        timeout: float = 0.0,
     ) -> Any:
-        """One request; the answer's JSON.  `timeout`: seconds for each step of it.  Raises ClusterError."""
-        return await self._reader.call(method, path, body=body, params=params, timeout=timeout)
+        """One request; the answer's JSON.  `timeout`: seconds for each step of it, 0: the connection's read_timeout.
+
+        Raises ClusterError.
+        """
+        seconds = timeout or self.connection.read_timeout
+        return await self._reader.call(method, path, body=body, params=params, timeout=seconds)
 
     @contextlib.asynccontextmanager
     async def websocket(self, path: str, params: Mapping[str, str]) -> AsyncIterator[WebSocketResponse]:
@@ -65,7 +70,7 @@ class LightApi(Api):
         assert self._http is not None, "use `async with`"
         endpoint = self.connection.endpoint
         target = f"{quote(path)}?{urlencode(params)}"
-        headers = self._reader._headers("GET", target)
+        headers = self._reader.headers("GET", target)
         async with contextlib.AsyncExitStack() as stack:
             try:
                 raw = await stack.enter_async_context(
@@ -77,5 +82,5 @@ class LightApi(Api):
                 raise untrusted(endpoint, getattr(error.certificate_error, "verify_message", "certificate")) from None
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 what = f"{endpoint} didn't open a tunnel ({type(error).__name__})."
-                raise errors.Unreachable(what, "Check BACKEND_ENDPOINT and that the manager runs.") from None
+                raise errors.Unreachable(what, check_the_way(endpoint)) from None
             yield cast("WebSocketResponse", SimpleNamespace(raw_websocket=raw))

@@ -17,9 +17,10 @@ from decimal import Decimal
 from typing import Any
 
 from . import statuses
-from .capacity_reads import TAG_PREFIX, Asks
+from .capacity_reads import Asks, requested, slots_of
 from .retrying import reading
-from .statuses import Stage, stage_of
+from .sessions import SessionState, state_of
+from .tags import PREFIX, read_tag
 
 PAGE = 200  # sessions asked for at a time
 _HOST = ("cpu", "mem")
@@ -30,32 +31,18 @@ _DEFAULT_PORT = 8000
 
 
 @dataclass(frozen=True)
-class ListedSession:
+class ListedSession(SessionState):
     """One session of this program.  `slots`: as they were asked for, mem in bytes; `stack_id`: "" when unreadable."""
 
-    id: str
-    name: str
-    tag: str
-    status: str
-    result: str
-    created_at: datetime
     ended_at: datetime | None
     resource_group: str
     slots: Mapping[str, Decimal] = field(default_factory=dict)
     command: str = ""
 
     @property
-    def stage(self) -> Stage:
-        return stage_of(self.status)
-
-    @property
-    def ended(self) -> bool:
-        return self.stage is Stage.ENDED
-
-    @property
     def stack_id(self) -> str:
-        """Of the stack that has made it: `bai-vllm:<stack id>.<resource>:<digest>`."""
-        return self.tag.removeprefix(f"{TAG_PREFIX}:").partition(".")[0]
+        """Of the stack that has made it."""
+        return read_tag(self.tag).stack_id
 
     @property
     def gpus(self) -> float:
@@ -91,7 +78,7 @@ class Room:
 
 async def list_sessions(api: Asks) -> list[ListedSession]:
     """The key pair's own living sessions with this program's tag, of all stacks, newest first.  Raises ClusterError."""
-    wanted = {"tag": {"starts_with": f"{TAG_PREFIX}:"}, "status": {"not_in": list(statuses.ENDED)}}
+    wanted = {"tag": {"starts_with": f"{PREFIX}:"}, "status": {"not_in": list(statuses.ENDED)}}
     found: dict[str, ListedSession] = {}
     while True:
         body = {"filter": wanted, "limit": PAGE, "offset": len(found)}
@@ -104,7 +91,7 @@ async def list_sessions(api: Asks) -> list[ListedSession]:
 
 async def ended_sessions(api: Asks, *, most: int = 20) -> list[ListedSession]:
     """Those that were created last among the ended ones, newest first.  Raises ClusterError."""
-    wanted = {"tag": {"starts_with": f"{TAG_PREFIX}:"}, "status": {"in": list(statuses.ENDED)}}
+    wanted = {"tag": {"starts_with": f"{PREFIX}:"}, "status": {"in": list(statuses.ENDED)}}
     order = [{"field": "created_at", "direction": "DESC"}]
     body = {"filter": wanted, "order": order, "limit": most, "offset": 0}
     answer = await reading(lambda: api.call("POST", "/v2/sessions/my/search", body=body))
@@ -136,24 +123,16 @@ async def room(api: Asks, project: str, resource_group: str) -> Room:
 
 
 def _listed(node: Mapping[str, Any]) -> ListedSession:
-    metadata, lifecycle, resource = node["metadata"], node["lifecycle"], node.get("resource") or {}
-    entries = ((resource.get("allocation") or {}).get("requested") or {}).get("entries") or ()
-    ended = lifecycle.get("terminated_at")
+    resource, ended = node.get("resource") or {}, node["lifecycle"].get("terminated_at")
     return ListedSession(
-        id=str(node["id"]),
-        name=str(metadata["name"]),
-        tag=str(metadata.get("tag") or ""),
-        status=str(lifecycle["status"]),
-        result=str(lifecycle.get("result") or "undefined").upper(),
-        created_at=datetime.fromisoformat(lifecycle["created_at"]),
+        **vars(state_of(node)),
         ended_at=datetime.fromisoformat(ended) if ended else None,
         resource_group=str(resource.get("resource_group_name") or ""),
-        slots={str(e["resource_type"]): Decimal(str(e["quantity"])) for e in entries},
+        slots=requested(resource),
         command=str((node.get("runtime") or {}).get("startup_command") or ""),
     )
 
 
 def _numbers(slots: Any) -> dict[str, Decimal]:
     """What is a number: NaN and Infinity mean that it isn't shown, or isn't limited."""
-    numbers = {str(slot): Decimal(str(text)) for slot, text in (slots or {}).items()}
-    return {slot: amount for slot, amount in numbers.items() if amount.is_finite()}
+    return {slot: amount for slot, amount in slots_of(slots).items() if amount.is_finite()}

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from . import errors
 from .classification import classify
-from .connection import Connection, untrusted
+from .connection import NOT_WHOLE, Connection, check_the_way, untrusted
 
 API_VERSION = "v9.20250722"
 _JSON = "application/json"
@@ -46,38 +46,40 @@ class Reader:
         return await asyncio.to_thread(self._ask, method, target, body, timeout)
 
     def _ask(self, method: str, target: str, body: Any, timeout: float) -> Any:
-        endpoint = self.connection.endpoint
+        endpoint, cure = self.connection.endpoint, check_the_way(self.connection.endpoint)
         parts = urlsplit(endpoint)
         http_connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
         if parts.scheme == "https":
             http_connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=self.connection.tls())
         data = None if body is None else json.dumps(body)
         try:
-            http_connection.request(method, parts.path + target, data, self._headers(method, target))
+            http_connection.request(method, parts.path + target, data, self.headers(method, target))
             response = http_connection.getresponse()
             status, text = response.status, response.read()
         except ConnectionRefusedError:
-            raise errors.Unreachable(f"Nothing answers at {endpoint}.", sent=False) from None
+            raise errors.Unreachable(f"Nothing answers at {endpoint}.", cure, sent=False) from None
         except ssl.SSLCertVerificationError as error:
             raise untrusted(endpoint, error.verify_message) from None
         except http.client.IncompleteRead:
-            raise errors.ServerFault(f"{endpoint} gave an answer that was cut off.") from None
+            raise errors.ServerFault(f"{endpoint} gave an answer that was cut off.", NOT_WHOLE) from None
         except (OSError, http.client.HTTPException) as error:
-            raise errors.Unreachable(f"{endpoint} didn't answer ({type(error).__name__}).") from None
+            raise errors.Unreachable(f"{endpoint} didn't answer ({type(error).__name__}).", cure) from None
         finally:
             http_connection.close()
         try:
             answer = json.loads(text)
         except ValueError:
             if status < _ERRORS_FROM:
-                raise errors.ServerFault(f"{endpoint} gave an answer that is no JSON (status {status}).") from None
+                what = f"{endpoint} gave an answer that is no JSON (status {status})."
+                raise errors.ServerFault(what, NOT_WHOLE) from None
             answer = {}
         if status >= _ERRORS_FROM:
             secrets = (self.connection.access_key, self.connection.secret_key)
             raise classify(status, answer, endpoint=endpoint, secrets=secrets)
         return answer
 
-    def _headers(self, method: str, target: str) -> dict[str, str]:
+    def headers(self, method: str, target: str) -> dict[str, str]:
+        """Those of a signed request; `target` is path and query."""
         date = datetime.now(UTC)
         return {
             "Host": urlsplit(self.connection.endpoint).netloc,  # as signed, with a default port, too

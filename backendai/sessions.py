@@ -13,6 +13,7 @@ from .api import Api
 from .redaction import redact
 from .retrying import poll, reading
 from .statuses import CANCELLED, Stage, stage_of
+from .tags import same_owner
 
 FORCE_AFTER = 30.0  # seconds that a plain destroy may take; one on a lost agent never ends
 GIVE_UP_AFTER = 120.0  # seconds, from the beginning, until a destroy has failed
@@ -65,12 +66,12 @@ async def find_living(api: Api, name: str) -> SessionState | None:
     """The caller's own living session of this name, if there is one."""
     body = {"filter": {"name": {"equals": name}, "status": {"not_in": list(statuses.ENDED)}}, "limit": 2}
     answer = await reading(lambda: api.call("POST", "/v2/sessions/my/search", body=body))
-    return next((_state(item) for item in answer["items"]), None)
+    return next((state_of(item) for item in answer["items"]), None)
 
 
 async def read(api: Api, session_id: str) -> SessionState:
     """The session, living or ended.  Raises SessionNotFound only when the cluster has never heard of it."""
-    return _state(await reading(lambda: api.call("GET", f"/v2/sessions/{session_id}")))
+    return state_of(await reading(lambda: api.call("GET", f"/v2/sessions/{session_id}")))
 
 
 async def ensure(api: Api, spec: SessionSpec) -> str:
@@ -230,12 +231,6 @@ async def _look_for(api: Api, name: str) -> SessionState | None:
     return found
 
 
-def same_owner(one: str, other: str) -> bool:
-    """Whether two tags `bai-vllm:<owner>:<digest of the spec>` are of the same resource of the same stack."""
-    stack, _, digest = one.rpartition(":")
-    return bool(digest) and stack.count(":") == 1 and stack == other.rpartition(":")[0]
-
-
 def _create_body(spec: SessionSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
@@ -263,7 +258,8 @@ def _create_body(spec: SessionSpec) -> dict[str, Any]:
     }
 
 
-def _state(node: Mapping[str, Any]) -> SessionState:
+def state_of(node: Mapping[str, Any]) -> SessionState:
+    """A session of the v2 API."""
     metadata, lifecycle = node["metadata"], node["lifecycle"]
     return SessionState(
         id=str(node["id"]),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .stack import Deployed, Stack
 
 LISTED_WITHIN = 10.0  # seconds for the list of sessions
+STEP = 8.0  # seconds for one step of a request; a longer one would only keep the command from ending
 DEADLINE = 4.0  # seconds for what is asked about one session
 # The stages of a session that doesn't run, in an operator's words.
 _STATES = {"queued": "queued", "image": "pulling image", "starting": "starting", "ending": "ending", "broken": "broken"}
@@ -148,7 +150,8 @@ class Observer:
         from backendai.light import LightApi
 
         if self._light is None:
-            self._light = await LightApi(self.connection).__aenter__()
+            hasty = dataclasses.replace(self.connection, read_timeout=STEP)
+            self._light = await LightApi(hasty).__aenter__()
         return self._light
 
     async def living(self) -> list[ListedSession]:

@@ -7,6 +7,8 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from serving.server_words import json_object, words_of_error
+
 if TYPE_CHECKING:
     import aiohttp
 
@@ -47,15 +49,15 @@ class Server:
 
     async def models(self) -> dict[str, int | None]:
         """The names that it serves, each with its max_model_len (tokens)."""
-        found = _object(await self._ask("GET", "/v1/models")).get("data")
+        found = json_object(await self._ask("GET", "/v1/models")).get("data")
         cards = [card for card in found or [] if isinstance(card, dict)] if isinstance(found, list) else []
         return {str(card.get("id")): card.get("max_model_len") for card in cards}
 
     async def complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        return _object(await self._ask("POST", "/v1/completions", body))
+        return json_object(await self._ask("POST", "/v1/completions", body))
 
     async def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        return _object(await self._ask("POST", "/v1/chat/completions", body))
+        return json_object(await self._ask("POST", "/v1/chat/completions", body))
 
     async def stream(self, body: Mapping[str, Any]) -> AsyncIterator[Piece]:
         """The answer to `messages`, or to a `prompt`, as its pieces arrive.  Leaving it stops the server, too."""
@@ -83,7 +85,7 @@ class Server:
                     if data == "[DONE]":
                         return
                     if data:
-                        yield _object(data)
+                        yield json_object(data)
         except TimeoutError:
             raise Refused(0, f"nothing came within {self._seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -108,14 +110,7 @@ class Server:
 
     def _words(self, text: str) -> str:
         """What a server says in an error, in one line and without the key."""
-        from serving.values import masked
-
-        value = _object(text)
-        error = value.get("error")
-        said = (error.get("message") if isinstance(error, dict) else error) or value.get("detail") or text
-        if self._key:
-            said = str(said).replace(self._key, "[secret]")
-        return masked(" ".join(str(said).split()))[:_LONGEST] or "without a word"
+        return words_of_error(text, self._key, _LONGEST) or "without a word"
 
 
 def _broken(error: Exception) -> str:
@@ -129,11 +124,3 @@ def _broken(error: Exception) -> str:
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the connection was closed without an answer"
     return f"the connection broke ({type(error).__name__})"
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

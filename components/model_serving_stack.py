@@ -68,7 +68,7 @@ class ModelServingStack(pulumi.ComponentResource):
                 "port": session.port,
                 "domain": model.inputs["domain"],
                 "wait": model.wait,
-                "predicted": model.predicted or None,
+                "predicted": _predicted(model, session),
                 "ready_timeout": model.ready_timeout,
             },
             pulumi.ResourceOptions(parent=self, hooks=hooks),
@@ -87,3 +87,12 @@ class ModelServingStack(pulumi.ComponentResource):
             predicted=endpoint.predicted,
             measured=endpoint.measured,
         ).apply(lambda entry: {**entry, "port": int(entry["port"])})
+
+
+def _predicted(model: ResolvedModel, session: VLLMModelSession) -> pulumi.Input[dict[str, Any] | None]:
+    """What was predicted of the session as it was declared; nothing where a policy's remedy has made another of it."""
+    said = model.inputs.get("gpu_memory_utilization")
+    whole = dict(model.predicted) or None
+    if said is None or whole is None:
+        return whole
+    return session.gpu_memory_utilization.apply(lambda made: whole if made == said else None)

@@ -188,9 +188,9 @@ async def _look_again(connection: Connection, target: Target, props: Mapping[str
     gone; a new one takes its place.
     """
     from backendai import Circuit, Stage, errors, sessions
-    from backendai.looking import LookingApi
+    from backendai.light import LightApi
 
-    async with LookingApi(connection) as api:
+    async with LightApi(connection) as api:
         try:
             state = await sessions.read(api, target.session_id)
         except errors.SessionNotFound:

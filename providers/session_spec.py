@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from backendai import SessionSpec
     from serving import ServeSettings
 
-TAG_PREFIX = "bai-vllm"
 HUB_CACHE = "/home/work/.cache/huggingface"  # where `model_cache` is mounted; HF_HOME is set to it
 
 # Inputs of later releases: a session that was made before they existed keeps its digest.
@@ -51,6 +50,7 @@ def startup_command(inputs: SessionInputs) -> str:
 def session_spec(inputs: SessionInputs) -> SessionSpec:
     """What the cluster is asked for."""
     from backendai import SessionSpec
+    from backendai.tags import tag_of
 
     environ = {
         "PYTHONUNBUFFERED": "1",  # without it the log comes in blocks, long after the event
@@ -63,7 +63,7 @@ def session_spec(inputs: SessionInputs) -> SessionSpec:
     }
     return SessionSpec(
         name=inputs.session_name,
-        tag=f"{TAG_PREFIX}:{inputs.owner}:{_digest(inputs)}",
+        tag=tag_of(inputs.owner, _digest(inputs)),
         image=inputs.image,
         command=startup_command(inputs),
         resources={"cpu": str(inputs.cpu), "mem": inputs.memory, inputs.gpu_unit: f"{inputs.gpus:g}"},

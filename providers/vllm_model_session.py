@@ -96,12 +96,12 @@ class VLLMModelSessionProvider(ResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         from backendai import Stage, errors, sessions
-        from backendai.looking import LookingApi
+        from backendai.light import LightApi
 
         connection = self._connection(props)
 
         async def look() -> SessionState | None:
-            async with LookingApi(connection) as api:
+            async with LightApi(connection) as api:
                 try:
                     state = await sessions.read(api, id_)
                 except errors.SessionNotFound:
@@ -169,6 +169,7 @@ class VLLMModelSession(Resource, module="backendai", name="VLLMModelSession"):
     served_model_name: pulumi.Output[str]
     api_key: pulumi.Output[str]
     model: pulumi.Output[str]
+    gpu_memory_utilization: pulumi.Output[float]  # where it is declared
     port: pulumi.Output[int]
 
     def __init__(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .values import masked
+from .server_words import json_object, words_of_error
 
 if TYPE_CHECKING:
     import aiohttp
@@ -105,12 +104,7 @@ class _Server:
 
     def words(self, text: str) -> str:
         """What a server says in an error, short and without the key."""
-        value = _object(text)
-        error = value.get("error")
-        said = (error.get("message") if isinstance(error, dict) else error) or value.get("detail") or text
-        if self._api_key:
-            said = str(said).replace(self._api_key, "[secret]")
-        return masked(" ".join(str(said).split()))[:_MAX_WORDS]
+        return words_of_error(text, self._api_key, _MAX_WORDS)
 
 
 async def _probe(server: _Server, model: str) -> Ready:
@@ -120,7 +114,7 @@ async def _probe(server: _Server, model: str) -> Ready:
     server.healthy = True
     status, text = await server.ask("GET", "/v1/models")
     _refuse_unless_served(server, status, text, model)
-    cards = {str(card.get("id")): card for card in _object(text).get("data") or [] if isinstance(card, dict)}
+    cards = {str(card.get("id")): card for card in json_object(text).get("data") or [] if isinstance(card, dict)}
     if not cards:
         raise _Refusal(NotReady("/v1/models lists no model: this is no vLLM, or not up yet", "unknown"))
     if model not in cards:
@@ -128,7 +122,7 @@ async def _probe(server: _Server, model: str) -> Ready:
     body = {"model": model, "prompt": _PROMPT, "max_tokens": 1, "temperature": 0}
     status, text = await server.ask("POST", "/v1/completions", body)
     _refuse_unless_served(server, status, text, model)
-    if not _object(text).get("choices"):
+    if not json_object(text).get("choices"):
         raise _Refusal(NotReady("the answer to a completion holds none: this is no vLLM", "unknown"))
     length = cards[model].get("max_model_len")
     return Ready(tuple(cards), length if isinstance(length, int) else None, model)
@@ -158,11 +152,3 @@ def _not_served(model: str, served: tuple[str, ...]) -> NotReady:
     names = ", ".join(served)
     reason = f"it serves {names} and not {model}: another server has the port, or served_model_name differs"
     return NotReady(reason, "wrong-model", final=True)
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

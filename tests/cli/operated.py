@@ -41,7 +41,7 @@ MODELS: list[dict[str, Any]] = [
 class Operated:
     """The stack, its cluster, and the command."""
 
-    def __init__(self, stack: PulumiStack, emulator: Emulator | None) -> None:
+    def __init__(self, stack: PulumiStack, emulator: Emulator | None = None) -> None:
         self.stack, self._emulator = stack, emulator
         self.command = str(launcher.write())
 
@@ -52,7 +52,8 @@ class Operated:
 
     @property
     def connection(self) -> Connection:
-        return Connection(self.emulator.endpoint, *ADMIN)
+        env = self.stack.env
+        return Connection(env["BACKEND_ENDPOINT"], env["BACKEND_ACCESS_KEY"], env["BACKEND_SECRET_KEY"])
 
     @property
     def stack_id(self) -> str:
@@ -186,8 +187,9 @@ def _sound(done: Ended, code: int | None) -> Ended:
     return done
 
 
-@pytest.fixture(scope="module")
-def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+@contextlib.contextmanager
+def emulated(folder: Path, models: list[dict[str, Any]]) -> Iterator[tuple[PulumiStack, Emulator]]:
+    """A stack with these models, which aren't up yet, on an emulated cluster of its own."""
     with Emulator(load_seconds=0.2) as emulator:
         env = {
             "BACKEND_ENDPOINT": emulator.endpoint,
@@ -195,7 +197,13 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
             "BACKEND_SECRET_KEY": ADMIN[1],
             "HF_ENDPOINT": emulator.hub_endpoint,
         }
-        stack = PulumiStack.new(tmp_path_factory.mktemp("operated") / "project", env)
-        stack.configure(MODELS)
+        stack = PulumiStack.new(folder / "project", env)
+        stack.configure(models)
+        yield stack, emulator
+
+
+@pytest.fixture(scope="module")
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    with emulated(tmp_path_factory.mktemp("operated"), MODELS) as (stack, emulator):
         stack.up()
         yield Operated(stack, emulator)

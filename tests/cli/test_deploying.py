@@ -18,11 +18,11 @@ from typing import Any
 import httpx
 import pytest
 
-from emulator import Emulator
 from tests.cluster.processes import wait_until
-from tests.lifecycle.driver import ADMIN, TINY, PulumiStack
+from tests.lifecycle.driver import TINY
 
 from .deploying import Bench
+from .operated import emulated
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -37,15 +37,7 @@ MODELS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with Emulator(load_seconds=0.2) as emulator:
-        env = {
-            "BACKEND_ENDPOINT": emulator.endpoint,
-            "BACKEND_ACCESS_KEY": ADMIN[0],
-            "BACKEND_SECRET_KEY": ADMIN[1],
-            "HF_ENDPOINT": emulator.hub_endpoint,
-        }
-        stack = PulumiStack.new(tmp_path_factory.mktemp("deploying") / "project", env)
-        stack.configure(MODELS)
+    with emulated(tmp_path_factory.mktemp("deploying"), MODELS) as (stack, emulator):
         made = Bench(stack, emulator)
         made.file.write_text("# ours\n" + made.text.replace("  - name: writer", "\n  # two of them\n  - name: writer"))
         stack.up()

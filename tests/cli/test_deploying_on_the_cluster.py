@@ -7,31 +7,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from backendai import Connection
 from tests.cluster.control import Cluster
-from tests.lifecycle.driver import TINY, PulumiStack, stack_on
+from tests.lifecycle.driver import TINY, stack_on
 
 from .deploying import Bench
 
 pytestmark = pytest.mark.timeout(600)
 
 
-class OnCluster(Bench):
-    """The same, on another endpoint."""
-
-    def __init__(self, stack: PulumiStack) -> None:
-        super().__init__(stack, None)
-
-    @property
-    def connection(self) -> Connection:
-        env = self.stack.env
-        return Connection(env["BACKEND_ENDPOINT"], env["BACKEND_ACCESS_KEY"], env["BACKEND_SECRET_KEY"])
-
-
 def test_deploy_test_connect_chat_and_remove(tmp_path: Path, shared_cluster: Cluster) -> None:
     with stack_on(shared_cluster, tmp_path) as stack:
         stack.configure([])
-        bench = OnCluster(stack)
+        bench = Bench(stack)
         before = bench.text
         words = (str(TINY["model"]), "--max-model-len", "512", "-c", "1", "-m", "2g", "-n", "writer")
 

@@ -6,33 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from backendai import Connection
 from tests.cluster.control import Cluster
 from tests.cluster.processes import wait_until
-from tests.lifecycle.driver import TINY, PulumiStack, stack_on
+from tests.lifecycle.driver import TINY, stack_on
 
 from .operated import OTHER_STACK, Operated
 
 pytestmark = pytest.mark.timeout(600)
 
 
-class OnCluster(Operated):
-    """The same, on another endpoint."""
-
-    def __init__(self, stack: PulumiStack) -> None:
-        super().__init__(stack, None)
-
-    @property
-    def connection(self) -> Connection:
-        env = self.stack.env
-        return Connection(env["BACKEND_ENDPOINT"], env["BACKEND_ACCESS_KEY"], env["BACKEND_SECRET_KEY"])
-
-
 def test_list_logs_orphans_doctor_and_kill(tmp_path: Path, shared_cluster: Cluster) -> None:
     with stack_on(shared_cluster, tmp_path) as stack:
         stack.configure([{"name": "chat", **TINY}])
         stack.up()
-        operator = OnCluster(stack)
+        operator = Operated(stack)
 
         row = operator.rows()["chat-0"]
         assert (row["state"], row["status"], row["gpus"]) == ("serving", "RUNNING", 1.0)

@@ -94,7 +94,9 @@ def test_a_remedy_changes_what_is_created_and_a_state_can_be_judged(stack: Pulum
     (session,) = stack.resources()
     assert session["inputs"]["gpu_memory_utilization"] == 0.8
     assert "--gpu-memory-utilization=0.8" in session["outputs"]["startup_command"]
-    assert stack.resources("ModelEndpoint")[0]["inputs"]["ready_timeout"] == 7200
+    (endpoint,) = stack.resources("ModelEndpoint")
+    assert endpoint["inputs"]["ready_timeout"] == 7200
+    assert not endpoint["inputs"].get("predicted")  # what was predicted is of a session that wasn't made
 
     state = stack.folder / "state.json"
     state.write_text(json.dumps(stack.export()))

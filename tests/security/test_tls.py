@@ -17,7 +17,7 @@ import pytest
 
 from backendai import Api, Connection, Reader, connection_from, errors
 from backendai.app_proxy import Circuit
-from backendai.looking import LookingApi
+from backendai.light import LightApi
 from emulator import Emulator
 from tests.conftest import ADMIN
 
@@ -98,7 +98,7 @@ def front(certificates: Any, emulator: Emulator) -> Iterator[Front]:
 async def by_all(connection: Connection) -> None:
     """The ways in which this program asks."""
     assert (await Reader(connection).call("POST", "/v2/sessions/my/search", body=SEARCH))["items"] == []
-    for kind in (Api, LookingApi):
+    for kind in (Api, LightApi):
         async with kind(connection) as api:
             assert (await api.call("POST", "/v2/sessions/my/search", body=SEARCH))["items"] == []
 
@@ -108,7 +108,7 @@ async def refusals(connection: Connection) -> list[str]:
     with pytest.raises(errors.Unreachable) as caught:
         await Reader(connection).call("GET", "/")
     said.append(str(caught.value))
-    for kind in (Api, LookingApi):
+    for kind in (Api, LightApi):
         async with kind(connection) as api:
             with pytest.raises(errors.Unreachable) as caught:
                 await api.call("GET", "/")

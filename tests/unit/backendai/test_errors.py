@@ -9,8 +9,8 @@ import pytest
 from backendai import errors, redact
 from backendai.classification import classify
 from backendai.connection import check_endpoint, connection_from
-from backendai.sessions import same_owner
 from backendai.statuses import STAGES, Stage, stage_of
+from backendai.tags import same_owner
 
 ANSWERS: list[tuple[int, dict[str, Any], type[errors.ClusterError]]] = [
     (401, {"error_code": "user_auth_unauthorized", "msg": "HMAC signature mismatch"}, errors.AuthenticationFailed),

@@ -25,7 +25,7 @@ def test_a_preview_loads_no_sdk_client() -> None:
     """It costs more than a second; what asks the cluster before a create signs its requests without it."""
     program = (
         "import sys; from components import program; from backendai import Connection, Reader; "
-        "Reader(Connection('http://x', 'a', 'b'))._headers('GET', '/'); "
+        "Reader(Connection('http://x', 'a', 'b')).headers('GET', '/'); "
         "assert not {'ai', 'aiohttp', 'yarl'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)

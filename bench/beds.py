@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from emulator import Emulator
 from tests.lifecycle.driver import ADMIN, TINY, PulumiStack
@@ -71,5 +72,6 @@ def serve(stack: PulumiStack, count: int, *, load_seconds: float = 1, wait: bool
 
 def state_file(stack: PulumiStack) -> Path:
     """The state as the backend keeps it."""
-    (file,) = Path(stack.env["PULUMI_BACKEND_URL"].removeprefix("file://")).glob(".pulumi/stacks/*/*.json")
+    folder = Path(urlsplit(stack.env["PULUMI_BACKEND_URL"]).path)
+    (file,) = folder.glob(".pulumi/stacks/*/*.json")
     return file

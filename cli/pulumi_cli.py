@@ -50,6 +50,13 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
         "Correct PULUMI_BACKEND_URL, or `pulumi login` to where it is.",
     ),
     (
+        r"failed to load checkpoint: (?:unexpected )?EOF",
+        "Pulumi's file backend has a file of attributes that was cut off: a CLI was killed while it wrote. "
+        "The state itself is whole.",
+        "`find FOLDER/.pulumi -name '*.attrs' -delete`, FOLDER being where the state is kept: nothing needs those "
+        "files. With `?metadata=skip` at the end of PULUMI_BACKEND_URL there are none.",
+    ),
+    (
         r"invalid YAML file: (.+)|unmarshalling stack config|could not (?:load|unmarshal) .*Pulumi\.",
         "The stack file isn't sound: {1}.",
         "Correct it, or take the last sound version: `git checkout -- stacks/`.",

@@ -31,6 +31,11 @@ HUB_TOKEN = "hf_standin_approved"  # member of every gated repository of the Hub
 # because stacks/Pulumi.local.yaml is in git and holds the salt that belongs to it.
 PASSPHRASE = "backendai-vllm-local"
 
+# Pulumi's file backend writes the state in one step, but a file of attributes beside it in two.  A CLI that is killed
+# between them leaves that one empty, and from then on every command ends with "failed to load checkpoint: EOF".
+# Without those files, which nothing needs, there is no such moment.
+NO_SIDECARS = "?metadata=skip"
+
 
 @dataclass(frozen=True)
 class LocalStack:
@@ -57,7 +62,7 @@ class LocalStack:
         pulumi = self.folder / "pulumi"
         return {
             "PULUMI_HOME": str(pulumi / "home"),
-            "PULUMI_BACKEND_URL": f"file://{pulumi / 'state'}",
+            "PULUMI_BACKEND_URL": f"file://{pulumi / 'state'}{NO_SIDECARS}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(pulumi / "passphrase"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_PARALLEL": "64",

@@ -73,7 +73,7 @@ async def attempt(trial: Trial, server: Server, model: str | None, why: Why, *, 
                 step.state, step.detail, step.cure = WARNING, "the model has no chat template", _NO_TEMPLATE_CURE
             else:
                 step.detail, step.cure = await why(refused)
-        step.figures["seconds"] = round(time.perf_counter() - began, 3)
+        step.figures["seconds"] = round(time.perf_counter() - began, 4)
 
 
 async def _health(server: Server, step: Step) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -118,6 +119,17 @@ class TestBadInput:
     def test_no_backend(self, operated: Operated) -> None:
         what, cure = operated.error("list", env={"PULUMI_BACKEND_URL": "file:///nowhere/at/all"})
         assert "can't be opened" in what and "PULUMI_BACKEND_URL" in cure
+
+    def test_a_cli_was_killed_while_it_wrote(self, operated: Operated) -> None:
+        folder = Path(urlsplit(operated.stack.env["PULUMI_BACKEND_URL"]).path)
+        (state,) = folder.glob(".pulumi/stacks/*/test.json")
+        cut_off = state.with_name(state.name + ".attrs")
+        cut_off.touch()
+        try:
+            what, cure = operated.error("list")
+        finally:
+            cut_off.unlink()
+        assert "The state itself is whole" in what and "-name '*.attrs' -delete" in cure
 
     @pytest.mark.parametrize(
         ("content", "said"),

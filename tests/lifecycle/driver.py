@@ -61,7 +61,7 @@ class PulumiStack:
         self.env = {
             **kept,
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), pulumi_folder(), os.environ["PATH"]]),
-            "PULUMI_BACKEND_URL": f"file://{backend}",
+            "PULUMI_BACKEND_URL": f"file://{backend}?metadata=skip",  # see NO_SIDECARS in scripts/local_env.py
             "PULUMI_HOME": str(backend / "home"),
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PULUMI_SKIP_UPDATE_CHECK": "true",

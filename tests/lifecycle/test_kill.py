@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -26,6 +28,8 @@ def test_ten_kills_at_random_moments_of_an_up(stack: PulumiStack, emulator: Emul
     stack.up()
     lasts = time.monotonic() - started
     stack.destroy()
+    state = Path(urlsplit(stack.env["PULUMI_BACKEND_URL"]).path)
+    assert not [*state.rglob("*.attrs")], "a CLI that is killed while it writes one locks the stack for good"
 
     for _ in range(KILLS):
         process = stack.start("up", "--yes", "--skip-preview", "--stack", stack.name)

@@ -73,7 +73,7 @@ def test_all_state_is_in_the_clone(stack: local_env.LocalStack) -> None:
     variables = stack.variables()
     for name in ("PULUMI_HOME", "PULUMI_CONFIG_PASSPHRASE_FILE", "HF_HOME"):
         assert Path(variables[name]).is_relative_to(stack.root / ".local")
-    assert variables["PULUMI_BACKEND_URL"] == f"file://{stack.root}/.local/pulumi/state"
+    assert variables["PULUMI_BACKEND_URL"] == f"file://{stack.root}/.local/pulumi/state?metadata=skip"
     assert Path(variables["PULUMI_CONFIG_PASSPHRASE_FILE"]).read_text() == local_env.PASSPHRASE
 
 

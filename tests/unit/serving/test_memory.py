@@ -162,11 +162,12 @@ def test_a_config_without_sizes_gives_a_wide_range() -> None:
 
 def test_one_estimate_takes_less_than_two_milliseconds() -> None:
     config = CONFIGS["google/gemma-3-12b-it"]
-    facts, runs = facts_of(config), 50
-    began = time.perf_counter()
-    for _ in range(runs):
+    facts, took = facts_of(config), []
+    for _ in range(50):
+        began = time.process_time()
         request = engine(config)
         found = estimate(facts, request, given_weights(24))
         layout(config).largest_len(found.kv_cache.likely, request.max_model_len)
+        took.append(time.process_time() - began)
 
-    assert (time.perf_counter() - began) / runs < 0.01  # a fifth of it where nobody else is at work
+    assert min(took) < 0.002

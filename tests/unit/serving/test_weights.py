@@ -340,11 +340,11 @@ def test_it_takes_less_than_5_ms() -> None:
         known = facts(config, told(config))
         used = engine(tensor_parallel_size=2)
         weights_of(known, used)
-        best = 1.0
-        for _ in range(3):
-            start = time.perf_counter()
+        took = []
+        for _ in range(5):
+            started = time.process_time()
             weights_of(known, used)
-            best = min(best, time.perf_counter() - start)
-        assert best < 0.005, repo
+            took.append(time.process_time() - started)
+        assert min(took) < 0.005, repo
         if "DeepSeek-V3" in repo:
             assert len(known.contents.model_dump_json()) < 8000

@@ -14,6 +14,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -27,7 +28,7 @@ _ERRORS_FROM = 400
 
 
 class Reader:
-    """`call` as Api has it, for requests that change nothing."""
+    """`call` as Api has it, a connection a request."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -67,7 +68,7 @@ class Reader:
         finally:
             http_connection.close()
         try:
-            answer = json.loads(text)
+            answer = json.loads(text) if status != HTTPStatus.NO_CONTENT else None
         except ValueError:
             if status < _ERRORS_FROM:
                 what = f"{endpoint} gave an answer that is no JSON (status {status})."

@@ -14,8 +14,8 @@ import pulumi
 from pulumi import ResourceHook, ResourceHookArgs, ResourceHookBinding
 
 # Loaded with the program: when the hooks run, Pulumi's launcher has taken the program's folder off sys.path again.
-import backendai
 import serving  # noqa: F401
+from backendai.light import LightApi
 from providers.access import connection_of
 from providers.model_endpoint import target_of
 from providers.waiting import wait_until_ready
@@ -33,7 +33,7 @@ def readiness_hook(name: str) -> ResourceHookBinding:
 
         config = pulumi.Config()
         connection = connection_of(config.get, domain=str(inputs.get("domain") or "default"))
-        async with backendai.Api(connection) as api:
+        async with LightApi(connection) as api:
             await wait_until_ready(api, target, progress)
 
     return ResourceHookBinding(before_create=[ResourceHook(f"{name}-answers", wait)])

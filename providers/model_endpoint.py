@@ -139,10 +139,11 @@ async def _address(api: Api, target: Target) -> dict[str, Any]:
 
 async def _prove(connection: Connection, target: Target) -> dict[str, Any]:
     """The outputs of an endpoint that answers.  Raises EndpointError."""
-    from backendai import Api, sessions
+    from backendai import sessions
+    from backendai.light import LightApi
     from serving import Ready
 
-    async with Api(connection) as api:
+    async with LightApi(connection) as api:
         state = await sessions.read(api, target.session_id)
         answer = await _probe(api, target)
         if isinstance(answer, Ready):

@@ -137,12 +137,13 @@ class VLLMModelSessionProvider(ResourceProvider):
         return UpdateResult({**_news, **kept})
 
     def delete(self, _id: str, _props: Mapping[str, Any]) -> None:
-        from backendai import Api, errors, sessions
+        from backendai import errors, sessions
+        from backendai.light import LightApi
 
         connection = self._connection(_props)
 
         async def end() -> None:
-            async with Api(connection) as api:
+            async with LightApi(connection) as api:
                 if _props.get("endpoint") not in (None, connection.endpoint):
                     try:
                         await sessions.read(api, _id)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from backendai import Api, Connection, SessionSpec, SessionState, errors, sessions
+from backendai.light import LightApi
 from emulator.cluster import fixtures
 from emulator.cluster.models import User
 from tests.cluster.control import CONFORMANCE
@@ -70,6 +71,10 @@ class Bed:
     def api(self, who: Keys | None = None) -> Api:
         """A conversation, to be entered with `async with`."""
         return Api(self.connection(who))
+
+    def light(self, who: Keys | None = None) -> LightApi:
+        """The same without the SDK: what the program and most of the provider speak."""
+        return LightApi(self.connection(who))
 
     def spec(self, label: str, command: str = "sleep 600", **changes: Any) -> SessionSpec:
         small = SessionSpec(

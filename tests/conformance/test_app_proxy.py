@@ -18,7 +18,7 @@ from .serving import COMMAND, PAUSE, PIECES, Serving
 
 
 async def opened(bed: Bed, session_id: str) -> Circuit:
-    async with bed.api() as api:
+    async with bed.light() as api:
         circuit = await open_circuit(api, session_id, "8000")
     assert circuit is not None
     return circuit
@@ -120,7 +120,7 @@ async def test_an_address_that_it_does_not_know(bed: Bed, serving: Serving) -> N
 
 
 async def test_after_the_end_the_url_is_502(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = await bed.started(api, "served", COMMAND)
         await bed.logged(api, session_id, "listening")
         circuit = await opened(bed, session_id)
@@ -139,7 +139,7 @@ async def test_after_the_end_the_url_is_502(bed: Bed) -> None:
 
 async def test_nothing_listens_yet(bed: Bed) -> None:
     """Another answer than after the end, or none at all: whoever waits for a server can tell."""
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = await bed.started(api, "deaf")
         circuit = await opened(bed, session_id)
         try:
@@ -150,7 +150,7 @@ async def test_nothing_listens_yet(bed: Bed) -> None:
 
 
 async def test_an_app_that_there_is_not(bed: Bed, serving: Serving) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         with pytest.raises(errors.NotFound) as caught:
             await open_circuit(api, serving.id, "nope")
     assert caught.value.code == "backendai_read_not-found"

@@ -30,7 +30,7 @@ async def test_pending(forced: bool, bed: Bed) -> None:
     made = await bed.create("waiting", bed.limited, resources={"cpu": "3", "mem": "256m"})
     path = f"/session/{made.id}" + ("?forced=true" if forced else "")
     assert stats(await bed.ask("DELETE", path, who=bed.limited)) == {"status": "cancelled"}
-    async with bed.api(bed.limited) as api:
+    async with bed.light(bed.limited) as api:
         assert (await bed.ended(api, made.id)).status == "CANCELLED"
         assert await sessions.why_ended(api, made.id) == ("force-terminated" if forced else "user-requested")
     assert stats(await told(bed, made.id, who=bed.limited)) == {}
@@ -38,14 +38,14 @@ async def test_pending(forced: bool, bed: Bed) -> None:
 
 async def test_starting(bed: Bed) -> None:
     made = await bed.create("starting", environ=SLOW_START)
-    async with bed.api() as api:
+    async with bed.light() as api:
         await bed.until(api, made.id, *STARTING)
         assert stats(await told(bed, made.id)) == {"status": "terminated"}
         assert (await bed.ended(api, made.id)).status == "TERMINATED"
 
 
 async def test_running(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = await bed.started(api, "running")
         assert stats(await bed.ask("DELETE", f"/session/{bed.name('running')}")) == {"status": "terminated"}
         assert (await bed.ended(api, session_id)).status == "TERMINATED"
@@ -53,7 +53,7 @@ async def test_running(bed: Bed) -> None:
 
 
 async def test_terminating(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = await bed.started(api, "ending", environ=SLOW_END)
         path = f"/session/{session_id}"
         assert stats(await bed.ask("DELETE", path)) == {"status": "terminated"}
@@ -63,7 +63,7 @@ async def test_terminating(bed: Bed) -> None:
 
 
 async def test_terminated(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = (await bed.ran(api, "over", "exit 0")).id
         for _ in range(2):
             assert stats(await told(bed, session_id)) == {}
@@ -74,12 +74,12 @@ async def test_terminated(bed: Bed) -> None:
 async def test_unknown(bed: Bed) -> None:
     unknown = str(uuid.uuid4())
     assert (await told(bed, unknown)).problem == (404, "session_read_not-found")
-    async with bed.api() as api:
+    async with bed.light() as api:
         await sessions.destroy(api, unknown)
 
 
 async def test_destroy_waits_until_it_has_ended(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = await bed.started(api, "whole", environ=SLOW_END)
         await sessions.destroy(api, session_id)
         assert (await sessions.read(api, session_id)).ended
@@ -89,7 +89,7 @@ async def test_destroy_waits_until_it_has_ended(bed: Bed) -> None:
 
 async def test_the_process_is_asked_first(bed: Bed) -> None:
     """SIGTERM, and what the command prints then is in the log."""
-    async with bed.api() as api:
+    async with bed.light() as api:
         command = "trap 'echo asked; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
         session_id = await bed.started(api, "polite", command)
         await bed.logged(api, session_id, "ready")

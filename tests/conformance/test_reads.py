@@ -15,7 +15,7 @@ NO_SESSION, NO_PATH = (404, "session_read_not-found"), (404, "api_read_not-found
 
 
 async def test_reads_after_the_end(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = (await bed.ran(api, "gone", "exit 3")).id
         state = await sessions.read(api, session_id)
         assert (state.name, state.tag) == (bed.name("gone"), bed.spec("gone").tag)
@@ -32,7 +32,7 @@ async def test_reads_after_the_end(bed: Bed) -> None:
 
 async def test_an_id_that_never_was(bed: Bed) -> None:
     unknown = str(uuid.uuid4())
-    async with bed.api() as api:
+    async with bed.light() as api:
         with pytest.raises(errors.SessionNotFound):
             await sessions.read(api, unknown)
     for path in ("/v2/sessions/{}", "/v2/sessions/{}/logs", "/session/{}", "/session/{}/logs"):
@@ -51,7 +51,7 @@ async def test_a_path_that_nobody_knows_means_nothing_is_gone(bed: Bed) -> None:
     for path in ("/nope", "/v2/nope/x"):
         answer = await bed.ask("GET", path)
         assert (answer.problem, answer.body["data"]) == (NO_PATH, path)
-    async with bed.api() as api:
+    async with bed.light() as api:
         with pytest.raises(errors.NotFound) as caught:
             await api.call("GET", "/nope")
     assert not isinstance(caught.value, errors.SessionNotFound)
@@ -73,7 +73,7 @@ async def test_what_is_no_request(method: str, path: str, body: Any, problem: tu
 
 
 async def test_search_by_name_and_status(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         first = (await bed.ran(api, "same", "exit 0")).id
         second = await sessions.ensure(api, bed.spec("same"))
 

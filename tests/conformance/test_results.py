@@ -53,7 +53,7 @@ async def ended(bed: Bed, kept: dict[str, Ended]) -> dict[str, Ended]:
     for label, case in CASES.items():
         made = await bed.create(label.replace(" ", "-"), startupCommand=A_MOMENT + case.command, **case.more)
         ids[label] = made.id
-    async with bed.api() as api:
+    async with bed.light() as api:
         for label, session_id in ids.items():
             state = await bed.ended(api, session_id)
             kept[label] = Ended(session_id, state.name, state.result, state.status)
@@ -64,7 +64,7 @@ async def ended(bed: Bed, kept: dict[str, Ended]) -> dict[str, Ended]:
 async def test_the_result_says_how_the_command_ended(label: str, ended: dict[str, Ended], bed: Bed) -> None:
     session = ended[label]
     assert (session.status, session.result) == ("TERMINATED", CASES[label].result)
-    async with bed.api() as api:
+    async with bed.light() as api:
         why = await sessions.why_ended(api, session.id)
     assert why == f"{CASES[label].why} (result {session.result})"
 
@@ -72,7 +72,7 @@ async def test_the_result_says_how_the_command_ended(label: str, ended: dict[str
 @pytest.mark.parametrize("label", CASES)
 async def test_the_log_stays_readable_by_id(label: str, ended: dict[str, Ended], bed: Bed) -> None:
     text = CASES[label].log
-    async with bed.api() as api:
+    async with bed.light() as api:
         if text:
             log = await bed.logged(api, ended[label].id, text)
         else:
@@ -83,7 +83,7 @@ async def test_the_log_stays_readable_by_id(label: str, ended: dict[str, Ended],
 
 
 async def test_a_session_that_has_lived_as_long_as_it_may_is_ended(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         state = await bed.ran(api, "short-lived", "sleep 600", max_lifetime=3.0)
         assert state.result == "FAILURE"
         assert await sessions.why_ended(api, state.id) == "task-timeout (result FAILURE)"
@@ -96,7 +96,7 @@ async def test_the_log_is_not_readable_by_name(ended: dict[str, Ended], bed: Bed
 
 
 async def test_the_log_grows_while_the_command_runs(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = await bed.started(api, "talks", "while :; do echo out; echo err >&2; sleep 0.2; done")
         first = await bed.logged(api, session_id, "out\nerr\n")
         more = await bed.logged(api, session_id, first + "out\nerr\n")
@@ -109,7 +109,7 @@ async def test_the_log_grows_while_the_command_runs(bed: Bed) -> None:
 async def test_no_log_of_what_never_had_an_agent(bed: Bed) -> None:
     """Not an empty one: a problem of its own, while it waits and when it was cancelled."""
     made = await bed.create("waiting", bed.limited, resources={"cpu": "3", "mem": "256m"})
-    async with bed.api(bed.limited) as api:
+    async with bed.light(bed.limited) as api:
         for _ in range(2):
             for path in (f"/session/{made.id}/logs", f"/v2/sessions/{made.id}/logs"):
                 answer = await bed.ask("GET", path, who=bed.limited)
@@ -120,7 +120,7 @@ async def test_no_log_of_what_never_had_an_agent(bed: Bed) -> None:
 
 async def test_no_log_while_the_container_is_made(bed: Bed) -> None:
     made = await bed.create("slow", environ={"BAI_FAULT_CREATE_DELAY": "5"})
-    async with bed.api() as api:
+    async with bed.light() as api:
         await bed.until(api, made.id, *STARTING)
 
         async def refused() -> bool:

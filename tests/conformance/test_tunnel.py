@@ -17,7 +17,7 @@ from .serving import PAUSE, PIECES, Serving
 
 async def test_bytes_both_ways(bed: Bed, serving: Serving) -> None:
     sent = os.urandom(300_000)
-    async with bed.api() as api, open_tunnel(api, serving.id, "8000") as url, aiohttp.ClientSession() as http:
+    async with bed.light() as api, open_tunnel(api, serving.id, "8000") as url, aiohttp.ClientSession() as http:
         async with http.post(url, data=sent) as answer:
             assert (answer.status, answer.headers["X-Mine"]) == (418, "yes")
             assert await answer.read() == sent
@@ -28,7 +28,7 @@ async def test_bytes_both_ways(bed: Bed, serving: Serving) -> None:
 async def test_pieces_arrive_when_they_are_sent(bed: Bed, serving: Serving) -> None:
     loop = asyncio.get_running_loop()
     async with (
-        bed.api() as api,
+        bed.light() as api,
         open_tunnel(api, serving.id, "8000") as url,
         aiohttp.ClientSession() as http,
         http.get(f"{url}/stream") as answer,
@@ -39,7 +39,7 @@ async def test_pieces_arrive_when_they_are_sent(bed: Bed, serving: Serving) -> N
 
 
 async def test_many_connections_at_once(bed: Bed, serving: Serving) -> None:
-    async with bed.api() as api, open_tunnel(api, serving.id, "8000") as url, aiohttp.ClientSession() as http:
+    async with bed.light() as api, open_tunnel(api, serving.id, "8000") as url, aiohttp.ClientSession() as http:
 
         async def one(number: int) -> bool:
             body = bytes([number]) * 10_000
@@ -50,13 +50,13 @@ async def test_many_connections_at_once(bed: Bed, serving: Serving) -> None:
 
 
 async def test_by_name_too(bed: Bed, serving: Serving) -> None:
-    async with bed.api() as api, open_tunnel(api, serving.name, "8000") as url:
+    async with bed.light() as api, open_tunnel(api, serving.name, "8000") as url:
         assert (await fetch("GET", url)).status == 200
 
 
 async def test_nothing_listens_yet(bed: Bed) -> None:
     """The websocket opens and closes; a client sees its connection break."""
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = await bed.started(api, "deaf")
         async with open_tunnel(api, session_id, "8000") as url, aiohttp.ClientSession() as http:
             with pytest.raises(aiohttp.ClientError):
@@ -78,7 +78,7 @@ connection.sendall(b'hello')
 connection.close()
 import time; time.sleep(600)
 " """
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = await bed.started(api, "once", command)
         await bed.logged(api, session_id, "listening")
         async with open_tunnel(api, session_id, "8000") as url:
@@ -90,7 +90,7 @@ import time; time.sleep(600)
 
 @pytest.mark.parametrize("what", ["app", "session", "ended"])
 async def test_no_tunnel_to_what_there_is_not(what: str, bed: Bed, serving: Serving) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id, app = serving.id, "8000"
         if what == "app":
             app = "nope"
@@ -104,7 +104,7 @@ async def test_no_tunnel_to_what_there_is_not(what: str, bed: Bed, serving: Serv
 
 
 async def test_no_tunnel_into_another_users_session(bed: Bed, serving: Serving) -> None:
-    async with bed.api(bed.limited) as api:
+    async with bed.light(bed.limited) as api:
         with pytest.raises(errors.PermissionDenied):
             async with api.websocket(f"/stream/session/{serving.id}/tcpproxy", {"app": "8000"}):
                 pass

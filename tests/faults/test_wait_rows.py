@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from backendai import Api, ClusterError, Connection, SessionSpec, sessions
+from backendai import ClusterError, Connection, SessionSpec, sessions
+from backendai.light import LightApi
 from emulator import Emulator
 from providers.waiting import EndpointError, Target, wait_until_ready
 from tests.conftest import ADMIN
@@ -74,7 +75,7 @@ def test_a_cell(cell: Cell, own: Emulator, marks: Marks) -> None:
 
 async def waited(cell: Cell, own: Emulator) -> tuple[str, float]:
     """What the wait ended with ("" when the model answered), and after how long."""
-    async with Api(Connection(own.endpoint, *ADMIN)) as api:
+    async with LightApi(Connection(own.endpoint, *ADMIN)) as api:
         id_ = await sessions.ensure(api, spec("chat-1"))
         while own.cluster.sessions[id_].status != "RUNNING":
             await asyncio.sleep(0.05)

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from serving.server_words import json_object, words_of_error
+from serving.server_words import json_object, models_listed, words_of_error
 
 if TYPE_CHECKING:
     import aiohttp
@@ -49,9 +49,7 @@ class Server:
 
     async def models(self) -> dict[str, int | None]:
         """The names that it serves, each with its max_model_len (tokens)."""
-        found = json_object(await self._ask("GET", "/v1/models")).get("data")
-        cards = [card for card in found or [] if isinstance(card, dict)] if isinstance(found, list) else []
-        return {str(card.get("id")): card.get("max_model_len") for card in cards}
+        return models_listed(await self._ask("GET", "/v1/models"))
 
     async def complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
         return json_object(await self._ask("POST", "/v1/completions", body))

@@ -3,7 +3,9 @@
 `emulator.server` puts it on two loopback ports, `emulator.mount` behind `requests`.
 """
 
+import json
 import logging
+import urllib.request
 from collections.abc import Callable
 
 from emulator.cluster import exceptions, fixtures, urls
@@ -60,6 +62,12 @@ class StandIn:
     def _session_name(self, session_id: str) -> str:
         session = self.cluster.sessions.get(session_id)
         return session.name if session else ""
+
+    def serve(self, session_id: str, *, port: int = 8000, **what: object) -> None:
+        """From now on the session's vLLM serves these `names`, this `max_model_len`, as after a restart."""
+        found = self.cluster.sessions[session_id].host_port(str(port))
+        url, head = f"http://127.0.0.1:{found}/_standin/serve", {"Content-Type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(url, json.dumps(what).encode(), head), timeout=5).close()
 
     def reset(self) -> None:
         """As new: no sessions, no faults, an empty log."""

@@ -2,7 +2,8 @@
 
 The waiting isn't done here but in the program, by an async before_create hook (components/readiness_hook.py).
 create   proves once more, and reads what the server says of itself and of its memory
-read     proves again: an endpoint that doesn't answer is gone, so that the next `up` waits for it again
+read     proves again, and takes over what the server says of itself: an endpoint that doesn't answer, or not under
+         its name, is gone (says why on stderr), so that the next `up` waits for it again
 delete   nothing: the endpoint holds nothing on the cluster
 
 The module's and the provider's name are in every user's state: they never change.
@@ -11,6 +12,7 @@ The module's and the provider's name are in every user's state: they never chang
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -188,8 +190,9 @@ async def _look_again(connection: Connection, target: Target, props: Mapping[str
     A busy model keeps its promise: only a definite failure counts.  A circuit that nobody has used for an hour is
     gone; a new one takes its place.
     """
-    from backendai import Circuit, Stage, errors, sessions
+    from backendai import Circuit, Stage, errors, redact, sessions
     from backendai.light import LightApi
+    from serving import Ready
 
     async with LightApi(connection) as api:
         try:
@@ -202,13 +205,18 @@ async def _look_again(connection: Connection, target: Target, props: Mapping[str
             return {}
         answer = await _probe(api, target)
         if not (answer.ready or answer.busy):
+            line = f"[{target.session_name}] the endpoint is gone: {answer.reason.rstrip('.')}."
+            print(redact(line, [target.api_key]), file=sys.stderr, flush=True)
             return None
+        says = (
+            {"models": list(answer.models), "max_model_len": answer.max_model_len} if isinstance(answer, Ready) else {}
+        )
         if props.get("via") != APP_PROXY:
-            return {}
+            return says
         circuit = Circuit(str(props["url"]), str(props.get("cookie")), connection)
         if await circuit.answers():
-            return {}
-        return {"cookie": None, **await _address(api, target)}
+            return says
+        return {**says, "cookie": None, **await _address(api, target)}
 
 
 async def _probe(api: Api, target: Target) -> Ready | NotReady:
@@ -222,7 +230,7 @@ async def _probe(api: Api, target: Target) -> Ready | NotReady:
             answer = await probe(url, target.served_model_name, target.api_key, timeout=PROBE_TIMEOUT)
             if barred and isinstance(answer, NotReady):
                 answer = replace(answer, reason=str(barred[-1]))
-            if answer.ready or answer.busy or attempt == TRIES - 1:
+            if answer.ready or answer.busy or answer.final or attempt == TRIES - 1:
                 break
             await asyncio.sleep(BETWEEN_TRIES)
     return answer

@@ -1,8 +1,9 @@
 """VLLMModelSession: one Backend.AI batch session that runs `vllm serve`.
 
 create   enqueues and returns the id at once: an id that isn't in the state can be lost, so nothing waits here
-read     gone when the session has ended (says why on stderr) or was never known; any other failure raises
-diff     by the table in changes.py; GPUs are scarce, so the old session goes before the new one comes
+read     gone when the session has ended (says why on stderr) or was never known; any other failure raises.
+         `broken`, in words, when it holds its GPUs and serves nothing, or something else than was declared
+diff     by the table in changes.py; what is `broken` is replaced.  GPUs are scarce, so the old session goes first
 update   renames in place, or only records
 delete   by id, idempotent, forced after a while, until the slots are free
 
@@ -38,7 +39,7 @@ from .stack_identity import StackIdentity
 from .workers import widen
 
 if TYPE_CHECKING:
-    from backendai import Connection, SessionState
+    from backendai import Api, Connection, SessionState
 
 LAST_LOG_LINES = 12
 USER_REQUESTED = "user-requested"
@@ -100,7 +101,7 @@ class VLLMModelSessionProvider(ResourceProvider):
 
         connection = self._connection(props)
 
-        async def look() -> SessionState | None:
+        async def look() -> tuple[SessionState, str] | None:
             async with LightApi(connection) as api:
                 try:
                     state = await sessions.read(api, id_)
@@ -110,14 +111,13 @@ class VLLMModelSessionProvider(ResourceProvider):
                 if state.stage in (Stage.ENDED, Stage.ENDING):
                     await _report_end(api, state)
                     return None
-                return state
+                return state, await _broken(api, state, props)
 
-        state = _run(look())
-        if state is None:
+        found = _run(look())
+        if found is None:
             return ReadResult(None, {})
-        outs = {key: value for key, value in props.items() if key != "broken"}
-        if state.stage is Stage.BROKEN:
-            outs["broken"] = state.status
+        state, broken = found
+        outs = {key: value for key, value in props.items() if key != "broken"} | ({"broken": broken} if broken else {})
         if state.name != props.get("session_name"):
             inputs = {key: value for key, value in props.items() if key in session_inputs.SessionInputs.model_fields}
             return ReadResult(id_, outs | {"session_name": state.name}, inputs | {"session_name": state.name})
@@ -218,7 +218,22 @@ def _same_cluster(session_id: str, props: Mapping[str, Any], connection: Connect
         )
 
 
-async def _report_end(api: Any, state: SessionState) -> None:
+async def _broken(api: Api, state: SessionState, props: Mapping[str, Any]) -> str:
+    """Why a living session will never serve what was declared, said on stderr, too; empty when it may."""
+    from backendai import Stage
+
+    from .serving_truth import drift
+
+    if state.stage is Stage.BROKEN:
+        return state.status
+    found = await drift(api, state.id, props) if state.stage is Stage.RUNNING else ""
+    if found:
+        line = f"[{state.name}] session {state.name} {found}: `pulumi up` replaces it."
+        print(line, file=sys.stderr, flush=True)
+    return found
+
+
+async def _report_end(api: Api, state: SessionState) -> None:
     """Says on stderr why a session has ended, before the state forgets it."""
     from backendai import redact, sessions
     from serving import explain

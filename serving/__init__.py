@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .hub_facts import HubFacts
     from .model_report import ModelReport, preflight
     from .model_request import ModelRequest
-    from .readiness import NotReady, Ready, probe
+    from .readiness import NotReady, Ready, probe, served_models
     from .repo_id import RepoRef, parse_repo_id
     from .rules import Rule
     from .startup_log import Phase, Stage, phase_of
@@ -92,6 +92,7 @@ __all__ = [
     "preflight",
     "probe",
     "serve_argv",
+    "served_models",
     "startup_command",
     "verdict_markdown",
     "vllm_version_of_image",
@@ -113,7 +114,7 @@ _HOMES = {
     "gpus": ("Gpu", "find_gpu", "gpu_of_numbers"),
     "model_report": ("ModelReport", "preflight"),
     "model_request": ("ModelRequest",),
-    "readiness": ("NotReady", "Ready", "probe"),
+    "readiness": ("NotReady", "Ready", "probe", "served_models"),
     "repo_id": ("RepoRef", "parse_repo_id"),
     "rules": ("Rule",),
     "startup_log": ("Phase", "Stage", "phase_of"),

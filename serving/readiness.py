@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .server_words import json_object, words_of_error
+from .server_words import json_object, models_listed, words_of_error
 
 if TYPE_CHECKING:
     import aiohttp
@@ -87,6 +87,22 @@ async def probe(
         return NotReady("nothing listens on the port yet", "loading")
 
 
+async def served_models(base_url: str, api_key: str | None = None, timeout: float = 3.0) -> dict[str, int | None]:
+    """What GET /v1/models lists, asked once: each name with its max_model_len.
+
+    Empty without a definite answer within `timeout` seconds: nobody listens yet, another status, no list of models.
+    Never raises for what the server does.
+    """
+    import aiohttp
+
+    try:
+        async with asyncio.timeout(timeout), aiohttp.ClientSession(trust_env=False) as session:
+            status, text = await _Server(base_url.rstrip("/"), api_key, session).ask("GET", "/v1/models")
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return {}
+    return models_listed(text) if status == _OK else {}
+
+
 class _Server:
     """Requests to one server, each as its status and its text."""
 
@@ -114,18 +130,17 @@ async def _probe(server: _Server, model: str) -> Ready:
     server.healthy = True
     status, text = await server.ask("GET", "/v1/models")
     _refuse_unless_served(server, status, text, model)
-    cards = {str(card.get("id")): card for card in json_object(text).get("data") or [] if isinstance(card, dict)}
-    if not cards:
+    lengths = models_listed(text)
+    if not lengths:
         raise _Refusal(NotReady("/v1/models lists no model: this is no vLLM, or not up yet", "unknown"))
-    if model not in cards:
-        raise _Refusal(_not_served(model, tuple(cards)))
+    if model not in lengths:
+        raise _Refusal(_not_served(model, tuple(lengths)))
     body = {"model": model, "prompt": _PROMPT, "max_tokens": 1, "temperature": 0}
     status, text = await server.ask("POST", "/v1/completions", body)
     _refuse_unless_served(server, status, text, model)
     if not json_object(text).get("choices"):
         raise _Refusal(NotReady("the answer to a completion holds none: this is no vLLM", "unknown"))
-    length = cards[model].get("max_model_len")
-    return Ready(tuple(cards), length if isinstance(length, int) else None, model)
+    return Ready(tuple(lengths), lengths[model], model)
 
 
 def _refuse_unless_served(server: _Server, status: int, text: str, model: str) -> None:

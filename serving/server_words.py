@@ -1,4 +1,4 @@
-"""What a server says: its JSON, and its errors in words that may be shown."""
+"""What a server says: its JSON, the models that it lists, and its errors in words that may be shown."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ def json_object(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def models_listed(text: str) -> dict[str, int | None]:
+    """The names in an answer of GET /v1/models, each with its max_model_len (tokens), None when it isn't said."""
+    cards = json_object(text).get("data")
+    found: dict[str, int | None] = {}
+    for card in cards if isinstance(cards, list) else []:
+        if isinstance(card, dict) and isinstance(card.get("id"), str):
+            length = card.get("max_model_len")
+            found[card["id"]] = length if isinstance(length, int) else None
+    return found
 
 
 def words_of_error(text: str, api_key: str | None, longest: int) -> str:

@@ -79,6 +79,12 @@ class Api:
 
     # models and tokens
 
+    def serve(self, body: Body) -> Body:
+        """POST /_standin/serve, of no real server: from now on it serves these `names`, this `max_model_len`."""
+        self.names = body.get("names") or self.names
+        self._sizes = self._sizes._replace(max_model_len=body.get("max_model_len") or self._sizes.max_model_len)
+        return self.models()
+
     def models(self) -> Body:
         return {"object": "list", "data": [self._model(name) for name in self.names]}
 

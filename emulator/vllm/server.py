@@ -114,6 +114,7 @@ _ROUTES: dict[tuple[str, str], _Route] = {
     ("POST", "/v1/completions"): _inference(Api.complete),
     ("POST", "/v1/chat/completions"): _inference(Api.chat),
     ("POST", "/invocations"): _inference(Api.invoke),
+    ("POST", "/_standin/serve"): lambda api, body: _json(api.serve(body)),
     ("POST", "/tokenize"): lambda api, body: _json(api.tokenize(body)),
     ("POST", "/detokenize"): lambda api, body: _json(api.detokenize(body)),
 }

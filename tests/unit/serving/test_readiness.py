@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from serving import NotReady, Ready, probe
+from serving import NotReady, Ready, probe, served_models
 
 MODEL = "tiny"
 KEY = "key-of-the-model"
@@ -188,3 +188,33 @@ async def test_the_callers_session_is_used_and_stays_open() -> None:
         assert (await probe(url, MODEL, KEY, session=session)).ready
         assert not session.closed
     assert seen == ["/health", "/v1/models", "/v1/completions"]
+
+
+LISTS: list[tuple[dict[str, Handler], str, dict[str, int | None]]] = [
+    ({}, KEY, {MODEL: 256}),
+    ({"models": answers(200, {"data": [{"id": "other"}, {"max_model_len": 8}, 7]})}, KEY, {"other": None}),
+    ({"health": answers(503)}, KEY, {MODEL: 256}),
+    ({}, "another-key", {}),
+    ({"models": answers(200, {"data": []})}, KEY, {}),
+    ({"models": answers(200, {"data": 7})}, KEY, {}),
+    ({"models": answers(200)}, KEY, {}),
+    ({"models": answers(404, {"data": [CARD]})}, KEY, {}),
+    ({"models": answers(500, DEAD)}, KEY, {}),
+    ({"models": answers(307, {"data": [CARD]})}, KEY, {}),
+    ({"models": hang}, KEY, {}),
+    ({"models": drop}, KEY, {}),
+]
+
+
+@pytest.mark.parametrize(("changed", "key", "wanted"), LISTS)
+async def test_only_a_list_of_models_says_what_is_served(
+    changed: dict[str, Handler], key: str, wanted: dict[str, int | None]
+) -> None:
+    async with server(**changed) as url:
+        assert await served_models(url, key, timeout=0.3) == wanted
+
+
+async def test_where_nobody_listens_nothing_is_served() -> None:
+    async with server() as url:
+        pass
+    assert await served_models(url, KEY) == {}

@@ -1,0 +1,49 @@
+"""What a running session serves, against what was declared.
+
+Only a server that lists its models can be wrong.  One that can't be asked (it loads, is busy, refuses the key) isn't:
+whether it answers is the endpoint's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backendai import Api
+
+ASK_TIMEOUT = 3.0  # seconds
+_LONGEST = 200  # characters of the names that a server lists
+
+
+async def drift(api: Api, session_id: str, props: Mapping[str, Any]) -> str:
+    """In words, such as "serves 'x', not 'y'"; empty when it serves what was declared, or can't be asked."""
+    from backendai import open_tunnel, redact
+    from serving import served_models
+
+    key = props.get("api_key")
+    async with open_tunnel(api, session_id, str(int(props.get("port") or 8000))) as url:
+        lengths = await served_models(url, key, ASK_TIMEOUT)
+    return redact(_difference(lengths, props), [key])
+
+
+def _difference(lengths: Mapping[str, int | None], props: Mapping[str, Any]) -> str:
+    name = str(props.get("served_model_name"))
+    if not lengths:
+        return ""
+    if name not in lengths:
+        return f"serves {', '.join(map(repr, lengths))[:_LONGEST]}, not {name!r}"
+    declared, served = _tokens(props.get("max_model_len")), lengths[name]
+    if None in (declared, served) or declared == served:
+        return ""
+    return f"max_model_len is {served}, not {declared}"
+
+
+def _tokens(declared: object) -> int | None:
+    """None where no number was declared, and for what no release takes for one."""
+    from serving import InvalidArgument, max_model_len_tokens
+
+    try:
+        return max_model_len_tokens(int(declared) if isinstance(declared, float) else declared)  # type: ignore[arg-type]
+    except InvalidArgument:
+        return None

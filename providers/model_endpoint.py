@@ -12,7 +12,6 @@ The module's and the provider's name are in every user's state: they never chang
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,6 +30,7 @@ from pulumi.dynamic import (
 
 from .access import connection_of
 from .orphan_watch import watch_for_orphanhood
+from .saying import say
 from .waiting import PROBE_TIMEOUT, EndpointError, Target, why_not
 from .workers import widen
 
@@ -190,7 +190,7 @@ async def _look_again(connection: Connection, target: Target, props: Mapping[str
     A busy model keeps its promise: only a definite failure counts.  A circuit that nobody has used for an hour is
     gone; a new one takes its place.
     """
-    from backendai import Circuit, Stage, errors, redact, sessions
+    from backendai import Circuit, Stage, errors, sessions
     from backendai.light import LightApi
     from serving import Ready
 
@@ -205,8 +205,7 @@ async def _look_again(connection: Connection, target: Target, props: Mapping[str
             return {}
         answer = await _probe(api, target)
         if not (answer.ready or answer.busy):
-            line = f"[{target.session_name}] the endpoint is gone: {answer.reason.rstrip('.')}."
-            print(redact(line, [target.api_key]), file=sys.stderr, flush=True)
+            say(target.session_name, f"the endpoint is gone: {answer.reason.rstrip('.')}.", [target.api_key])
             return None
         says = (
             {"models": list(answer.models), "max_model_len": answer.max_model_len} if isinstance(answer, Ready) else {}

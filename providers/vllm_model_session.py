@@ -13,7 +13,6 @@ The module's and the provider's name are in every user's state: they never chang
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,7 @@ from .access import connection_of
 from .changes import Effect
 from .orphan_watch import watch_for_orphanhood
 from .problems import Problem
+from .saying import say
 from .stack_identity import StackIdentity
 from .workers import widen
 
@@ -69,7 +69,7 @@ class VLLMModelSessionProvider(ResourceProvider):
         known = {key: value for key, value in news.items() if key not in unknown}
         found, warnings = judging.check(session_inputs.sound(known), name=name)
         for warning in warnings:
-            print(f"[{name}] {warning}", file=sys.stderr, flush=True)
+            say(name, str(warning))
         return found
 
     def diff(self, _id: str, _olds: Mapping[str, Any], _news: Mapping[str, Any]) -> DiffResult:
@@ -228,14 +228,13 @@ async def _broken(api: Api, state: SessionState, props: Mapping[str, Any]) -> st
         return state.status
     found = await drift(api, state.id, props) if state.stage is Stage.RUNNING else ""
     if found:
-        line = f"[{state.name}] session {state.name} {found}: `pulumi up` replaces it."
-        print(line, file=sys.stderr, flush=True)
+        say(state.name, f"drift: {found}. `pulumi up` replaces the session.", [props.get("api_key")])
     return found
 
 
 async def _report_end(api: Api, state: SessionState) -> None:
     """Says on stderr why a session has ended, before the state forgets it."""
-    from backendai import redact, sessions
+    from backendai import sessions
     from serving import explain
 
     words = await sessions.why_ended(api, state.id)
@@ -249,4 +248,4 @@ async def _report_end(api: Api, state: SessionState) -> None:
     if cause.what:
         lines.append(f"{cause.what} {cause.cure}".strip())
     lines += [f"  | {line}" for line in cause.lines]
-    print(redact("\n".join(f"[{state.name}] {line}" for line in lines)), file=sys.stderr, flush=True)
+    say(state.name, "\n".join(lines))

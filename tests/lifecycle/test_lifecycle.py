@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -67,25 +68,36 @@ def test_from_up_to_destroy(stack: PulumiStack, emulator: Emulator) -> None:
     assert stack.resources() == []
 
 
-def test_a_session_that_ended_outside_is_repaired_by_up_and_forgotten_by_refresh(
+def test_what_changed_outside_is_repaired_by_up_and_what_ended_is_forgotten_by_refresh(
     stack: PulumiStack, emulator: Emulator
 ) -> None:
-    stack.configure([CHAT])
+    names = ["ended", "renamed", "shorter", "kept"]
+    stack.configure([{"name": name, "session_name": name, **TINY} for name in names])
     stack.up()
-    (before,) = living(emulator)
-    kill(emulator, before)
+    before = {session.name: str(session.id) for session in emulator.cluster.living()}
+    assert set(before) == set(names)
+    kill(emulator, before["ended"])
+    emulator.serve(before["renamed"], names=["other"])
+    emulator.serve(before["shorter"], max_model_len=256)
+    drift = [f"serves 'other', not '{TINY['model']}'", "max_model_len is 256, not 512"]
 
+    preview = stack.preview("--diff").text
+    for words in drift:
+        assert re.search(rf'\+ broken +: "{words}"', preview), preview
+    assert re.search(r"~ max_model_len +: 512 => 256", preview), "the endpoint follows its server"
     up = stack.up()
-    (after,) = living(emulator)
-    assert after != before
-    assert stack.session_ids() == {after}
-    assert "has ended" in up.text
+    assert "[ended] session ended has ended" in up.text
+    for words in drift:
+        assert f"drift: {words}. `pulumi up` replaces the session." in up.text
+    after = {session.name: str(session.id) for session in emulator.cluster.living()}
+    assert stack.session_ids() == set(after.values())
+    assert [name for name in names if after[name] == before[name]] == ["kept"]
     stack.up("--expect-no-changes")
 
-    kill(emulator, after)
+    kill(emulator, after.pop("ended"))
     stack.refresh()
-    assert stack.resources() == []
-    assert stack.resources("ModelEndpoint") == []
+    assert stack.session_ids() == set(after.values())
+    assert len(stack.resources("ModelEndpoint")) == len(after)
 
 
 # What changes -> whether the session is replaced; all at once, each in a model of its own: an `up` costs seconds.

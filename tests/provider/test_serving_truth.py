@@ -72,7 +72,7 @@ def test_what_serves_something_else_is_replaced(
     assert after == {**outs, "broken": words}
     assert sessions.diff(after, inputs, id_) == ("some", ["broken"])
     said = stderr.read_text()[said_before:]
-    assert said == f"[chat-1] session chat-1 {words}: `pulumi up` replaces it.\n"
+    assert said == f"[chat-1] drift: {words}. `pulumi up` replaces the session.\n"
 
     emulator.serve(id_, names=[NAME], max_model_len=1000 if declared else 512)
     assert sessions.read(id_, after) == (id_, outs, None)

@@ -79,6 +79,7 @@ READ = (
     Row("read, ended", "POST /admin/gql", "refresh of ended"),
     Row("read, ended", LOGS, "refresh of ended"),
 )
+SERVED = (Row("read", TUNNEL, "refresh", note="what it serves"),)
 LOOK = (Row("look again", SESSION, "refresh"), Row("look again", TUNNEL, "refresh"))
 UPDATE = (
     Row("update", SESSION, "up, renamed"),
@@ -96,7 +97,7 @@ REPLACE = (
     Row("leftover", SESSION, skip=1, note="has it ended?"),
     Row("leftover", "POST /session", writes=True),
 )
-ROWS = (*ROOM, *CREATE, *WAIT, *PROVE, *READ, *LOOK, *UPDATE, *DELETE, *REPLACE)
+ROWS = (*ROOM, *CREATE, *WAIT, *PROVE, *READ, *SERVED, *LOOK, *UPDATE, *DELETE, *REPLACE)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ INPUTS: dict[str, Any] = {
     "api_key": KEY,
 }
 REFUSED_OF = (*rows.CREATE, rows.READ[0], *rows.UPDATE, *rows.DELETE)  # their other columns run through the CLI
-HERE = (*rows.PROVE, *rows.READ[1:], *rows.LOOK, *rows.REPLACE)
+HERE = (*rows.PROVE, *rows.READ[1:], *rows.SERVED, *rows.LOOK, *rows.REPLACE)
 
 
 def mine() -> list[Cell]:
@@ -161,7 +161,7 @@ def predecessor(row: Row) -> Row | None:
 
 
 # Nothing is lost when these aren't had: the operation goes on without them.
-NOT_NEEDED = {*rows.READ[1:], rows.PROVE[2], rows.PROVE[3], rows.PROVE[4]}
+NOT_NEEDED = {*rows.READ[1:], *rows.SERVED, rows.PROVE[2], rows.PROVE[3], rows.PROVE[4]}
 # Asked again within the operation, or a proof that is tried again.
 TRIED_AGAIN = {rows.PROVE[1], rows.LOOK[1]}
 

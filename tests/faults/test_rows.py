@@ -33,7 +33,7 @@ def test_every_call_of_a_life_has_a_row(stack: PulumiStack, bed: Emulator) -> No
     assert asked(bed) == calls(rows.ROOM, rows.CREATE, rows.WAIT, rows.PROVE)
 
     stack.refresh()
-    assert asked(bed) == calls(rows.READ[:1], rows.LOOK)
+    assert asked(bed) == calls(rows.READ[:1], rows.SERVED, rows.LOOK)
 
     stack.configure([{**CHAT, "session_name": "chat-2"}], CLUSTER)
     stack.up("--refresh=false")

@@ -34,7 +34,11 @@ OF_ONE: dict[str, tuple[dict[str, str], dict[str, str | None]]] = {
     "dies after ready": ({"VLLM_STANDIN_EXIT": "1@ready+6"}, {"create": None, "read": ENDED, "update": None}),
     "another model": (
         {"VLLM_STANDIN_SERVES": "another-model"},
-        {"create": r"it serves another-model and not", "read": None, "update": r"it serves another-model and not"},
+        {
+            "create": r"it serves another-model and not",
+            "read": r"drift: serves 'another-model', not",
+            "update": r"it serves another-model and not",
+        },
     ),
     "healthy, no completion": (
         {"VLLM_STANDIN_BROKEN_ENGINE": "1"},

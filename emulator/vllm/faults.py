@@ -6,6 +6,8 @@ VLLM_STANDIN_HANG           "loading": loads for ever and says nothing more
 VLLM_STANDIN_BROKEN_ENGINE  healthy, until the first completion kills the engine
 VLLM_STANDIN_SERVES         answers to this model name instead of the one asked for
 VLLM_STANDIN_SLOW           seconds every completion takes
+
+POST /_standin/serve {"names": […], "max_model_len": n} changes what a running one serves (`Emulator.serve`).
 """
 
 import os

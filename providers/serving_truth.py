@@ -18,21 +18,23 @@ _LONGEST = 200  # characters of the names that a server lists
 
 async def drift(api: Api, session_id: str, props: Mapping[str, Any]) -> str:
     """In words, such as "serves 'x', not 'y'"; empty when it serves what was declared, or can't be asked."""
-    from backendai import open_tunnel, redact
+    from backendai import open_tunnel
     from serving import served_models
 
-    key = props.get("api_key")
     async with open_tunnel(api, session_id, str(int(props.get("port") or 8000))) as url:
-        lengths = await served_models(url, key, ASK_TIMEOUT)
-    return redact(_difference(lengths, props), [key])
+        lengths = await served_models(url, props.get("api_key"), ASK_TIMEOUT)
+    return _difference(lengths, props)
 
 
 def _difference(lengths: Mapping[str, int | None], props: Mapping[str, Any]) -> str:
+    from backendai import redact
+
     name = str(props.get("served_model_name"))
     if not lengths:
         return ""
     if name not in lengths:
-        return f"serves {', '.join(map(repr, lengths))[:_LONGEST]}, not {name!r}"
+        names = redact(", ".join(map(repr, lengths)), [props.get("api_key")])  # whole: half a secret isn't found
+        return f"serves {names[:_LONGEST]}, not {name!r}"
     declared, served = _tokens(props.get("max_model_len")), lengths[name]
     if None in (declared, served) or declared == served:
         return ""

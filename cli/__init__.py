@@ -8,7 +8,7 @@ cluster     the stack's models and other sessions as they stand now; metrics: ho
 finding     from a name that was typed to one session
 cures       from causes to the command that cures them: one table
 live        what goes on until Ctrl-C
-plan/, listing/ (`list`), monitor/, doctor/, logs, kill, orphans    the verbs
+plan/, adopt/, listing/ (`list`), monitor/, doctor/, logs, kill, orphans    the verbs
 
 A verb is a function whose signature is its options (typer makes the help of it); what it needs is imported inside,
 so that `--help` and completion answer at once.  It returns its exit code.

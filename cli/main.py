@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .adopt.command import adopt
 from .boundary import INTERRUPTED, PROGRAM, run
 from .chat import chat
 from .connect import connect
@@ -60,6 +61,7 @@ def start(
 app.command()(plan)
 app.command()(deploy)
 app.command()(remove)
+app.command()(adopt)
 app.command()(test)
 app.command()(chat)
 app.command()(connect)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from backendai import Connection
 
 _SESSION, _ENDPOINT, _IDENTITY = (f":{kind}" for kind in ("VLLMModelSession", "ModelEndpoint", "StackIdentity"))
+_COMPONENT = ":ModelServingStack"
 _FOLDER = "Run it in a clone of the project, or by the path of a clone's .venv/bin/bai-vllm."
 
 
@@ -54,13 +55,17 @@ class Deployed:
 
 @dataclass(frozen=True)
 class Stack:
-    """`folder`: of the project; `file`: its stack file, which may not exist; `stack_id`: what marks its sessions."""
+    """`folder`: of the project; `file`: its stack file, which may not exist; `stack_id`: what marks its sessions.
+
+    `components`: the URN of each model's component in the state, by the model's name.
+    """
 
     name: str
     folder: Path
     file: Path
     models: tuple[Deployed, ...]
     stack_id: str | None = None
+    components: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> list[Deployed]:
         """The replicas that are meant by a model's name, a session's name or id, or the beginning of one of them.
@@ -152,7 +157,7 @@ def selected(stack: str | None = None) -> Stack:
     name = _name_of(resources) or stack or pulumi("stack", "--show-name", folder=folder).strip()
     name = name.rpartition("/")[2]
     file = stack_file(folder, name)
-    made = Stack(name, folder, file, tuple(_rows(resources)), _stack_id(resources))
+    made = Stack(name, folder, file, tuple(_rows(resources)), _stack_id(resources), _components(resources))
     _ = made.config  # a file that can't be read is said at once: nothing that the stack does next would work
     return made
 
@@ -226,6 +231,10 @@ def _name_of(resources: list[dict[str, Any]]) -> str | None:
 def _stack_id(resources: list[dict[str, Any]]) -> str | None:
     found = next((r for r in resources if r["type"].endswith(_IDENTITY)), None)
     return str(found["id"]) if found and found.get("id") else None
+
+
+def _components(resources: list[dict[str, Any]]) -> dict[str, str]:
+    return {_last(r["urn"]): str(r["urn"]) for r in resources if r["type"].endswith(_COMPONENT)}
 
 
 def _rows(resources: list[dict[str, Any]]) -> list[Deployed]:

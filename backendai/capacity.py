@@ -32,6 +32,7 @@ class Want:
     domain: str
     slots: Slots
     folders: tuple[str, ...] = ()
+    session_name: str = ""  # finds one without a tag: it was adopted, and a tag can't be given afterwards
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ class Capacity:
 
     def own(self, want: Want) -> Held | None:
         """The living session that is the want's own, whatever it was made from."""
-        return next((held for held in self.held if want.owner and held.owner == want.owner), None)
+        tagged = next((held for held in self.held if want.owner and held.owner == want.owner), None)
+        named = (held for held in self.held if not held.owner and held.name == want.session_name)
+        return tagged or next(named, None)
 
     def more(self, want: Want) -> dict[str, Decimal]:
         """What the want needs beyond what its own session holds, negative where it will need less; {}: nothing new.

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from . import errors, statuses
 from .capacity import Capacity, Group, Held, Shortfall, Slots, Want, place_of
 from .statuses import stage_of
-from .tags import PREFIX, read_tag
+from .tags import read_tag
 
 LONGEST = 15.0  # seconds for all of it
 _MOST = 500  # sessions of one key pair that are looked at
@@ -134,10 +134,12 @@ class _Looking:
             self._groups[place] = Group(free=slots_of(free) if free else None)
 
     async def _living(self) -> None:
-        living = {"status": {"not_in": list(statuses.ENDED)}, "tag": {"starts_with": f"{PREFIX}:"}}
-        body = {"filter": living, "limit": _MOST}
+        """Those with a tag of ours; of the others those with a wanted name, which may have been adopted."""
+        body = {"filter": {"status": {"not_in": list(statuses.ENDED)}}, "limit": _MOST}
         answer = await self._ask("what the stack's own sessions hold", "POST", "/v2/sessions/my/search", body)
-        self._held = tuple(_held(item) for item in (answer or {}).get("items") or ())
+        names = {want.session_name for want in self._wants}
+        living = map(_held, (answer or {}).get("items") or ())
+        self._held = tuple(held for held in living if held.owner or held.name in names)
 
     async def _mountable(self, projects: Sequence[tuple[str, str]]) -> None:
         """The user's own folders and the projects': the list without a project has none of theirs."""

@@ -65,6 +65,15 @@ CHOICES: tuple[Choice, ...] = (
     Choice("monitor", "a live screen, until Ctrl-C"),
     Choice("kill", "end a session; the next `pulumi up` makes it anew", (_NAME,)),
     Choice("remove", "take a model out of the stack and end it", (_NAME,)),
+    Choice(
+        "adopt",
+        "bring a session that was made by hand under the stack",
+        (
+            Question("Session (name or id)"),
+            Question("Model that the stack file declares"),
+            Question("File with its key (empty: in the stack file)", "--api-key-file"),
+        ),
+    ),
     Choice("orphans", "sessions that are in no stack", (Question("End them?", "--delete", "n"),)),
     Choice("doctor", "check credentials, cluster, Hub and Pulumi"),
 )

@@ -112,25 +112,29 @@ def served_otherwise(model: ResolvedModel, served: Mapping[str, int | None]) -> 
         yield Difference("max_model_len", str(_tokens(length)), str(int(has)))
 
 
-def import_file(adopted: Adopted, stack_id: str | None, component: str | None) -> tuple[dict[str, Any], str]:
-    """What `pulumi import --file` takes, secrets in clear, and the stack's id.
+def new_stack_id() -> str:
+    """For a stack that has never been up."""
+    return secrets.token_hex(stack_identity.STACK_ID_BYTES)
 
-    `stack_id` None: the stack gets an identity; `component`: the URN of the model's component, where it has one.
+
+def import_file(adopted: Adopted, stack_id: str, component: str | None, *, new_identity: bool) -> dict[str, Any]:
+    """What `pulumi import --file` takes, secrets in clear.
+
+    `component`: the URN of the model's component, where it has one; `new_identity`: whether the stack has none yet.
     """
     resources: list[dict[str, Any]] = []
-    if stack_id is None:
-        stack_id = secrets.token_hex(6)
+    if new_identity:
         resources.append(_identity(stack_id))
     parent = f"component-{adopted.model.name}"
     if component is None:
         resources.append({"type": _COMPONENT, "name": parent, "logicalName": adopted.model.name, "component": True})
     resources.append({**_session(adopted, stack_id), "parent": parent})
-    return {"nameTable": {parent: component} if component else {}, "resources": resources}, stack_id
+    return {"nameTable": {parent: component} if component else {}, "resources": resources}
 
 
 def _identity(stack_id: str) -> dict[str, Any]:
     own = {"__provider": _provider(stack_identity.StackIdentityProvider())}
-    outputs = {**own, "stack_id": stack_id, "key_seed": _secret(secrets.token_hex(32))}
+    outputs = {**own, "stack_id": stack_id, "key_seed": _secret(secrets.token_hex(stack_identity.KEY_SEED_BYTES))}
     return {
         "type": f"{_DYNAMIC}StackIdentity",
         "name": "the-identity",

@@ -91,4 +91,6 @@ def wants_of(models: Sequence[ResolvedModel], stack_id: str | None) -> Iterator[
                     inputs["gpu_unit"]: Decimal(str(inputs["gpus"])),
                 },
                 folders=folders_of(inputs),
+                session_name=model.replica_session_name(index)
+                or (stack_identity.session_name(stack_id, name) if stack_id else ""),
             )

@@ -19,6 +19,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
 SUFFIX_DIGITS = 6
+STACK_ID_BYTES, KEY_SEED_BYTES = 6, 32
 NAME_LENGTH = 64  # characters that Backend.AI allows
 
 
@@ -28,8 +29,8 @@ class StackIdentityProvider(ResourceProvider):
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        stack_id = secrets.token_hex(6)
-        return CreateResult(stack_id, {"stack_id": stack_id, "key_seed": secrets.token_hex(32)})
+        stack_id = secrets.token_hex(STACK_ID_BYTES)
+        return CreateResult(stack_id, {"stack_id": stack_id, "key_seed": secrets.token_hex(KEY_SEED_BYTES)})
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=False)

@@ -60,17 +60,19 @@ async def _looked(stack: Stack, session: str, wanted: Wanted) -> tuple[Seen, str
 
 
 def _adopt(stack: Stack, wanted: Wanted, seen: Seen, endpoint: str, *, yes: bool, dry_run: bool, output: Output) -> int:
+    from dataclasses import replace
+
     from cli.console import say
     from cli.kill import confirmed
-    from components.adoption import Adopted, import_file
+    from components.adoption import Adopted, import_file, new_stack_id
 
-    from .writing import write
+    from .writing import renamed, write
 
+    stack_id = stack.stack_id or (None if dry_run else new_stack_id())
     adopted = Adopted(
         wanted.model, wanted.replica, seen.session.id, seen.session.name, wanted.key, endpoint, secret_env=wanted.secret
     )
-    content, stack_id = import_file(adopted, stack.stack_id, stack.components.get(wanted.model.name))
-    becomes = adopted.derived_name(stack.stack_id if dry_run else stack_id)
+    becomes = adopted.derived_name(stack_id)
     if output is Output.TEXT:
         say("\n".join(_told(stack, wanted, seen, becomes)))
     written = False
@@ -78,13 +80,19 @@ def _adopt(stack: Stack, wanted: Wanted, seen: Seen, endpoint: str, *, yes: bool
         if not yes and not confirmed(f"Adopt session {seen.session.name} as {wanted.resource} of {stack.name}?"):
             say("Nothing was changed.")
             return 1
-        write(stack, wanted, content)
+        assert stack_id and becomes
+        component = stack.components.get(wanted.model.name)
+        content = import_file(
+            replace(adopted, session_name=becomes), stack_id, component, new_identity=stack.stack_id is None
+        )
+        with renamed(stack, seen.session, becomes):
+            write(stack, wanted, content)
         written = True
     if output is Output.JSON:
         say(_document(stack, wanted, seen, becomes, written=written))
     elif written:
         say(
-            f"Adopted: {seen.session.name} is {wanted.resource}. `pulumi up --stack {stack.name}` makes its endpoint; "
+            f"Adopted: {becomes} is {wanted.resource}. `pulumi up --stack {stack.name}` makes its endpoint; "
             "`pulumi destroy` ends it."
         )
     else:
@@ -102,7 +110,7 @@ def _told(stack: Stack, wanted: Wanted, seen: Seen, becomes: str | None) -> Iter
     if wanted.new_key:
         yield f"  api_key       is written to {stack.file.name}, encrypted"
     if becomes != session.name:
-        yield f"  session_name  the next `pulumi up` renames it to {becomes or 'the name that the stack makes'};"
+        yield f"  session_name  is changed in place to {becomes or 'the name that the stack makes'};"
         yield f"                `session_name: {session.name}` in {stack.file.name} keeps it"
     for text in seen.unseen:
         yield f"  not compared  {text}"

@@ -1,4 +1,4 @@
-"""The key into the stack file, and the session into the state: both, or neither."""
+"""The name onto the session, the key into the stack file, the session into the state: all of it, or nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli import stack_file
 from cli.boundary import CliError
@@ -18,6 +18,9 @@ from cli.pulumi_cli import PROJECT, pulumi_environment, pulumi_path, refusal
 from cli.stack import Stack
 
 from .declared import Wanted
+
+if TYPE_CHECKING:
+    from backendai.listing import ListedSession
 
 _IMPORT_WITHIN = 300.0  # seconds; the state may be far away
 _LOCKED = "the stack is currently locked"
@@ -27,6 +30,39 @@ def write(stack: Stack, wanted: Wanted, content: Mapping[str, Any]) -> None:
     """Raises CliError; then stack file and state are as they were."""
     with _key_in_file(stack, wanted):
         _import(stack, content, wanted.key)
+
+
+@contextmanager
+def renamed(stack: Stack, session: ListedSession, name: str) -> Iterator[None]:
+    """The stack's name for it, which is how the stack's look for room finds a session that has no tag.
+
+    Raises ClusterError, as when the name is taken.
+    """
+    if name == session.name:
+        yield
+        return
+    _rename(stack, session.id, name)
+    try:
+        yield
+    except BaseException:
+        from backendai import errors
+
+        with suppress(errors.ClusterError):
+            _rename(stack, session.id, session.name)
+        raise
+
+
+def _rename(stack: Stack, session_id: str, name: str) -> None:
+    from backendai import sessions
+    from backendai.light import LightApi
+    from cli.live import run_async
+    from cli.stack import connection
+
+    async def rename() -> None:
+        async with LightApi(connection(stack)) as api:
+            await sessions.rename(api, session_id, name)
+
+    run_async(rename())
 
 
 @contextmanager

@@ -184,14 +184,16 @@ class TestAdoption:
 
     def test_the_next_up_makes_the_endpoints_and_touches_no_session(self, bench: ByHand) -> None:
         before = bench.replicas()
+        other = bench.add_session("all-that-is-free", gpus=5)
         bench.stack.up()
+        bench.end_session(other)
         assert bench.replicas() == before
         assert bench.living == set(before.values())
         assert {r["name"] for r in bench.stack.output("endpoints")} == before.keys()
         assert bench.stack.output("api_keys") == {"chat": KEY, "keyless": "sk-of-the-old-script"}
         assert KEY not in bench.exported and "sk-of-the-old-script" not in bench.exported
         names = {bench.emulator.cluster.sessions[made].name.rpartition("-")[0] for made in before.values()}
-        assert names == {"by", "by-hand", "keyless-0"}  # that of the old script was renamed in place
+        assert names == {"by", "by-hand", "keyless-0"}  # that of the old script had to change its name
         bench.stack.up("--expect-no-changes")
 
     def test_destroy_ends_them(self, bench: ByHand) -> None:

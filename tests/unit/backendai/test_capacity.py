@@ -53,6 +53,14 @@ def test_a_whole_stack_is_added_up() -> None:
     assert "3 cuda.device free, and 4 cuda.device are needed" in found.what
 
 
+def test_what_was_adopted_is_found_by_its_name() -> None:
+    full = capacity(free=0, quota=0, held=(held("a", 8, owner=""),), sessions_left=0)
+    assert full.shortfalls([want("a", 8, session_name="a-0")]) == []
+    assert full.shortfalls([want("a", 8)])
+    tagged = capacity(free=0, held=(held("a", 8, owner="another.stack"),))
+    assert tagged.shortfalls([want("a", 8, session_name="a-0")])
+
+
 def test_what_runs_unchanged_needs_nothing_however_full_it_is() -> None:
     full = capacity(free=0, quota=0, held=(held("a", 8),), sessions_left=0)
     assert full.shortfalls([want("a", 8)]) == []

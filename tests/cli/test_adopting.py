@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +53,18 @@ class ByHand(Bench):
         while b"startup complete" not in self.emulator.cluster.sessions[session_id].log:
             assert time.monotonic() < ended
             time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """As another run has it."""
+        folder = self.stack.folder / "state/.pulumi/locks/organization/backendai-vllm" / self.stack.name
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = folder / "00000000-0000-0000-0000-000000000000.json"
+        lock.write_text('{"pid":1,"username":"somebody","hostname":"elsewhere","timestamp":"2026-01-01T00:00:00Z"}')
+        try:
+            yield
+        finally:
+            lock.unlink()
 
     @property
     def exported(self) -> str:
@@ -166,10 +180,22 @@ class TestAdoption:
         what, _ = bench.error("adopt", "by-hand", "chat", "--yes")
         assert "chat-0 has a session in stack test already: by-hand" in what
 
-    def test_another_model_with_its_key_from_a_file(self, bench: ByHand, tmp_path: Path) -> None:
+    def test_another_model_with_its_key_from_a_file(
+        self, bench: ByHand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         made, key = bench.start("old-script", key="sk-of-the-old-script"), tmp_path / "key"
         key.write_text("sk-of-the-old-script\n")
         bench.wait_until_it_answers(made)
+        # Another run has the stack: what was written before the state is put back, and no file with secrets stays.
+        before, temporary = bench.text, tmp_path / "temporary"
+        temporary.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        with bench.locked():
+            what, _ = bench.error("adopt", "old-script", "keyless", "--yes", "--api-key-file", str(key))
+        assert "locked" in what
+        assert bench.text == before
+        assert bench.emulator.cluster.sessions[made].name == "old-script"
+        assert list(temporary.iterdir()) == []
         told = bench.json("adopt", "old-script", "keyless", "--yes", "--api-key-file", str(key))
         assert told["adopted"] and told["api_key_written"] and told["renamed_to"].startswith("keyless-0-")
         assert bench.entries["keyless"]["api_key"].keys() == {"secure"}

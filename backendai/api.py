@@ -19,10 +19,11 @@ from .connection import NOT_WHOLE, Connection, check_the_way, untrusted
 
 if TYPE_CHECKING:
     import aiohttp
-    from ai.backend.client.request import WebSocketResponse
+    from ai.backend.client.request import Response, WebSocketResponse
     from ai.backend.client.session import AsyncSession
 
-NO_CONTENT = 204
+NO_CONTENT, TOO_MANY = 204, 429
+_ERRORS_FROM = 400
 _LOADING = threading.Lock()
 
 
@@ -85,7 +86,9 @@ class Api:
                 request = self._request(method, path, params)
                 if body is not None:
                     request.set_json(body)
-                async with request.fetch() as response:
+                async with request.fetch(check_status=False) as response:  # the SDK's errors leave the headers out
+                    if response.status >= _ERRORS_FROM:
+                        raise await _refusal(response, self.connection)
                     if response.status == NO_CONTENT:
                         return None
                     return await response.json()
@@ -142,15 +145,31 @@ def _classified(connection: Connection) -> Iterator[None]:
         raise _translate(error, connection) from None
 
 
+async def _refusal(response: Response, connection: Connection) -> errors.ClusterError:
+    """The error that an answer is; a page instead of a problem document is the limit of a proxy, or a fault."""
+    import aiohttp
+
+    try:
+        problem = await response.json()
+    except (aiohttp.ContentTypeError, json.JSONDecodeError):
+        if response.status != TOO_MANY:
+            raise
+        problem = {}
+    return classify(
+        response.status,
+        problem,
+        endpoint=connection.endpoint,
+        secrets=(connection.access_key, connection.secret_key),
+        retry_after=response.headers.get("Retry-After"),
+    )
+
+
 def _translate(error: Exception, connection: Connection) -> errors.ClusterError:
     import aiohttp
-    from ai.backend.client.exceptions import BackendAPIError, BackendClientError
+    from ai.backend.client.exceptions import BackendClientError
 
     endpoint = connection.endpoint
     cure = check_the_way(endpoint)
-    if isinstance(error, BackendAPIError):
-        secrets = (connection.access_key, connection.secret_key)
-        return classify(error.status, error.data, endpoint=endpoint, secrets=secrets)
     cause = error.__cause__ if isinstance(error, BackendClientError) and error.__cause__ else error
     match cause:
         case aiohttp.ClientConnectorCertificateError():

@@ -138,8 +138,10 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def classify(status: int, data: Any, *, endpoint: str, secrets: tuple[str, ...] = ()) -> errors.ClusterError:
-    """The error for an answer with this status and problem document."""
+def classify(
+    status: int, data: Any, *, endpoint: str, secrets: tuple[str, ...] = (), retry_after: str | None = None
+) -> errors.ClusterError:
+    """The error for an answer with this status, problem document and Retry-After header."""
     problem: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     error_code = str(problem.get("error_code", ""))
     rule = next(r for r in RULES if r.status in (None, status) and r.error_code in (None, error_code))
@@ -147,6 +149,7 @@ def classify(status: int, data: Any, *, endpoint: str, secrets: tuple[str, ...] 
     error = rule.error(rule.what.format(**fields).replace("..", "."), rule.cure)
     if error_code:
         error.code = error_code
+    error.retry_after = retry_after or ""
     return error
 
 

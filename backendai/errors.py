@@ -25,6 +25,7 @@ class ClusterError(Exception):
     """A failure with a code for programs, what happened, and what cures it."""
 
     code = "cluster"
+    retry_after = ""  # the answer's Retry-After header, for retrying.py
 
     def __init__(self, what: str, cure: str = "", *, code: str | None = None) -> None:
         super().__init__(what, cure)

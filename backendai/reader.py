@@ -56,7 +56,7 @@ class Reader:
         try:
             http_connection.request(method, parts.path + target, data, self.headers(method, target))
             response = http_connection.getresponse()
-            status, text = response.status, response.read()
+            status, text, retry_after = response.status, response.read(), response.getheader("Retry-After")
         except ConnectionRefusedError:
             raise errors.Unreachable(f"Nothing answers at {endpoint}.", cure, sent=False) from None
         except ssl.SSLCertVerificationError as error:
@@ -76,7 +76,7 @@ class Reader:
             answer = {}
         if status >= _ERRORS_FROM:
             secrets = (self.connection.access_key, self.connection.secret_key)
-            raise classify(status, answer, endpoint=endpoint, secrets=secrets)
+            raise classify(status, answer, endpoint=endpoint, secrets=secrets, retry_after=retry_after)
         return answer
 
     def headers(self, method: str, target: str) -> dict[str, str]:

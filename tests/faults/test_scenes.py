@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator import Emulator
+from tests.cli.operated import Operated
 from tests.lifecycle.driver import ADMIN, TINY, PulumiStack, kill_group
 
 from .marks import Marks, whole
@@ -22,6 +23,7 @@ SCENES = (
     "two stacks with the same names",
     "two stacks that want one session name",
     "state restored from an older export",
+    "an older export, destroyed directly",
     "program changed after a killed up",
     "program changed between refresh and up",
     "destroy with credentials rotated since",
@@ -118,6 +120,42 @@ def test_state_restored_from_an_older_export(stack: PulumiStack, bed: Emulator, 
 
 
 @whole
+def test_an_older_export_that_is_destroyed_directly(
+    stack: PulumiStack, bed: Emulator, marks: Marks, tmp_path: Path
+) -> None:
+    """Pulumi ends what the export knows, and `orphans` the rest: by name once the stack's identity is gone, too."""
+    command = Operated(stack, bed)
+    stack.configure([CHAT], CLUSTER)
+    stack.up()
+    older = tmp_path / "older.json"
+    stack.run("stack", "export", "--stack", stack.name, "--file", str(older))
+    stack.configure([CHAT, {**CHAT, "name": "writer"}, {**CHAT, "name": "coder"}], CLUSTER)
+
+    def restored() -> dict[str, str]:
+        """What lives and isn't in the older state: id -> name."""
+        stack.up()
+        stack.run("stack", "import", "--stack", stack.name, "--file", str(older))
+        known = stack.session_ids()
+        missed = {session.id: session.name for session in bed.cluster.living() if session.id not in known}
+        assert sorted(name.partition("-")[0] for name in missed.values()) == ["coder", "writer"]
+        return missed
+
+    with marks.cell(SCENES[4]):
+        missed = restored()
+        listed = command.json("orphans")
+        assert ({row["session_id"] for row in listed["orphans"]}, listed["other_stacks"]) == (set(missed), [])
+        assert set(command.json("orphans", "--delete", "--yes")["deleted"]) == set(missed)
+        agree(bed, 1, stack)
+        missed = restored()
+        stack.destroy()
+        assert {session.id for session in bed.cluster.living()} == set(missed)
+        listed = command.json("orphans", "--delete", "--yes")
+        assert ({row["session_id"] for row in listed["other_stacks"]}, listed["deleted"]) == (set(missed), [])
+        assert set(command.json("orphans", "--delete", "--yes", *missed.values())["deleted"]) == set(missed)
+        agree(bed, 0, stack)
+
+
+@whole
 def test_program_changed_after_a_killed_up(stack: PulumiStack, bed: Emulator, marks: Marks) -> None:
     stack.configure([CHAT], CLUSTER)
     fault = bed.faults.add(action="slow", delay=5, method="POST", path="^/session$", when="after")
@@ -128,7 +166,7 @@ def test_program_changed_after_a_killed_up(stack: PulumiStack, bed: Emulator, ma
         time.sleep(0.02)
     kill_group(process)
     assert fault.taken
-    with marks.cell(SCENES[4]):
+    with marks.cell(SCENES[5]):
         stack.run("cancel", "--yes", "--stack", stack.name, code=None)
         stack.configure([{**CHAT, "max_model_len": 256}], CLUSTER)
         stack.up()
@@ -142,7 +180,7 @@ def test_program_changed_between_refresh_and_up(stack: PulumiStack, bed: Emulato
     stack.configure([CHAT, writer], CLUSTER)
     stack.up()
     stack.refresh()
-    with marks.cell(SCENES[5]):
+    with marks.cell(SCENES[6]):
         for session in bed.cluster.living():  # and what was refreshed isn't true any more
             bed.cluster.kill_container(session)
         stack.configure([{**CHAT, "max_model_len": 256}, {**writer, "session_name": "renamed-1"}], CLUSTER)
@@ -163,7 +201,7 @@ def test_destroy_with_credentials_rotated_since(
     stack.up()
     user, rotated = bed.cluster.users[ADMIN[0]], "rotated-secret-key-0000000000000000000000"
     bed.cluster.users[ADMIN[0]] = replace(user, secret_key=rotated)
-    with marks.cell(SCENES[6]):
+    with marks.cell(SCENES[7]):
         stack.run("config", "set", "--secret", "secret_key", rotated, "--stack", stack.name)
         failed = stack.destroy(code=None)
         assert failed.code != 0
@@ -179,7 +217,7 @@ def test_destroy_with_credentials_rotated_since(
 def test_destroy_with_the_program_gone(stack: PulumiStack, bed: Emulator, marks: Marks) -> None:
     stack.configure([CHAT], CLUSTER)
     stack.up()
-    with marks.cell(SCENES[7]):
+    with marks.cell(SCENES[8]):
         (stack.folder / "__main__.py").unlink()
         (stack.folder / "components").unlink()
         shutil.rmtree(stack.folder / "cache", ignore_errors=True)

@@ -17,6 +17,8 @@ from .conformance.counting import BEDS
 TESTS = Path(__file__).parent
 CLUSTER = "cluster"  # the chain of those who need it alone
 LIMITED = "limited"  # the chain of those who need the limited user's small quota alone
+WATCHERS = "test_canaries"  # they look for secrets in the list of all processes, where they type some themselves
+ONE_STACK = {"operated", "bench"}  # fixtures: one stack is brought up for all tests of the module
 # Folders of tests/ in the order of their longest tests; the shortest fill the gaps at the end.
 FIRST = (
     "docs",
@@ -50,7 +52,9 @@ def chain(item: pytest.Item) -> str:
         return LIMITED if "limited_alone" in names else item.path.stem
     if where == CLUSTER and ("alone" in names or "place" not in names):
         return CLUSTER
-    if "operated" in names:  # one stack is brought up for all tests of the module
+    if item.path.stem.startswith(WATCHERS):
+        return WATCHERS
+    if not ONE_STACK.isdisjoint(names):
         return item.path.stem
     # Its module's tests look at sessions that were made once for all of them.
     return f"{item.path.stem}-{where}" if where else ""

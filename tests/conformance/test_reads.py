@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from backendai import errors, sessions
+from backendai.details import Details, details
 
 from .beds import ENDED, Bed
 
@@ -28,6 +29,12 @@ async def test_reads_after_the_end(bed: Bed) -> None:
         assert (by_name.problem, by_name.body["title"]) == (NO_SESSION, "Entity not found.")
     row: Any = await bed.row(session_id)
     assert (row["status"], row["result"], row["occupied_slots"]) == ("TERMINATED", "FAILURE", "{}")
+
+
+async def test_what_only_graphql_tells(bed: Bed) -> None:
+    async with bed.light() as api:
+        session_id = await bed.started(api, "told", shmem="128m")
+        assert await details(api, session_id) == Details(bed.image, "default", 128 * 2**20)
 
 
 async def test_an_id_that_never_was(bed: Bed) -> None:

@@ -70,11 +70,11 @@ def _connector(connection: Connection) -> aiohttp.TCPConnector:
 async def _address(started: Any, session_id: str, app: str, connection: Connection) -> Circuit | None:
     import aiohttp
 
-    query = {"token": started["token"], "session_id": session_id, "app": app, "protocol": "preopen"}
     timeout = aiohttp.ClientTimeout(total=TIMEOUT)
     try:
+        query = {"token": str(started["token"]), "session_id": session_id, "app": app, "protocol": "preopen"}
         async with aiohttp.ClientSession(timeout=timeout, connector=_connector(connection)) as http:
-            url = f"{started['wsproxy_addr'].rstrip('/')}/v2/proxy/auth"
+            url = f"{str(started['wsproxy_addr']).rstrip('/')}/v2/proxy/auth"
             async with http.get(url, params=query, headers={"Accept": "application/json"}) as answer:
                 if answer.status != _OK:
                     return None
@@ -84,5 +84,5 @@ async def _address(started: Any, session_id: str, app: str, connection: Connecti
                 if answer.status not in _REDIRECTS or not location or cookie is None:
                     return None
                 return Circuit(location.rstrip("/"), cookie.value, connection)
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
         return None  # an address inside the cluster's network, or none of an app-proxy

@@ -1,8 +1,8 @@
 """A conversation without the SDK's client, for what looks, waits and ends: cheap enough for each `bai-vllm list`, for
 the refresh before each `up`, which mostly finds nothing changed, and for the program, which only waits.
 
-Requests go as the Reader's do; a websocket, such as a tunnel's, is aiohttp's with the same signature.  What creates or
-renames sessions uses Api.
+Requests go as the Reader's do; a websocket, such as a tunnel's, is aiohttp's with the same signature.  What creates
+sessions uses Api.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from .boundary import CliError
@@ -48,6 +50,11 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
         r"unable to open (?:state directory|bucket) \"?([^\":]+:[^\":]+)",
         "Where the stacks' state is kept can't be opened: {1}.",
         "Correct PULUMI_BACKEND_URL, or `pulumi login` to where it is.",
+    ),
+    (
+        r"the stack is currently locked",
+        "Another run has the stack locked.",
+        "Wait for the other run, which `pulumi stack` names; when there is none any more: `pulumi cancel`.",
     ),
     (
         r"failed to load checkpoint: (?:unexpected )?EOF",
@@ -98,15 +105,22 @@ def pulumi_environment() -> dict[str, str]:
     return {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
 
 
-def pulumi(*words: str, folder: Path, timeout: float = TIMEOUT) -> str:
-    """What one call of the CLI prints.  Raises CliError."""
-    command = [pulumi_path(), *words, "--non-interactive", "--color=never"]
+def path_for_programs() -> str:
+    """PATH for calls that run the program or its provider: their host takes the first python3 and pulumi there."""
+    folders = [str(Path(sys.prefix) / "bin"), str(Path(pulumi_path()).parent), os.environ.get("PATH", os.defpath)]
+    return os.pathsep.join(folders)
+
+
+def called(
+    *words: str, folder: Path, timeout: float = TIMEOUT, typed: str = "", env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """One call of the CLI, however it ends; `typed` goes to its stdin.  Raises CliError after `timeout` seconds."""
     try:
-        done = subprocess.run(
-            command,
+        return subprocess.run(
+            [pulumi_path(), *words, "--non-interactive", "--color=never"],
             cwd=folder,
-            env=pulumi_environment(),
-            stdin=subprocess.DEVNULL,
+            env={**pulumi_environment(), **(env or {})},
+            input=typed,
             capture_output=True,
             text=True,
             check=False,
@@ -115,9 +129,22 @@ def pulumi(*words: str, folder: Path, timeout: float = TIMEOUT) -> str:
     except subprocess.TimeoutExpired:
         what = f"`pulumi {' '.join(words[:2])}` has taken more than {timeout:.0f} s."
         raise CliError(what, "Check the way to where the state is kept: PULUMI_BACKEND_URL.") from None
+
+
+def pulumi(*words: str, folder: Path, timeout: float = TIMEOUT) -> str:
+    """What one call of the CLI prints.  Raises CliError."""
+    done = called(*words, folder=folder, timeout=timeout)
     if done.returncode == 0:
         return done.stdout
     raise refusal(done.stderr or done.stdout, " ".join(words[:2]), folder)
+
+
+def set_secret(key: str, value: str, *options: str, stack: str, folder: Path) -> None:
+    """`pulumi config set --secret`, the value by stdin, where nobody sees it.  Raises CliError, without the value."""
+    words = ("config", "set", "--secret", key, "--stack", stack, *options)
+    done = called(*words, folder=folder, typed=value)
+    if done.returncode != 0:
+        raise refusal((done.stderr or done.stdout).replace(value, "[secret]"), "config set", folder)
 
 
 def refusal(said: str, verb: str, folder: Path) -> CliError:

@@ -126,10 +126,11 @@ class VLLMModelSessionProvider(ResourceProvider):
     def update(self, _id: str, _olds: Mapping[str, Any], _news: dict[str, Any]) -> UpdateResult:
         rows = changes.changed(_olds, _news)
         if any(row.effect is Effect.RENAME for row in rows.values()):
-            from backendai import Api, sessions
+            from backendai import sessions
+            from backendai.light import LightApi
 
             async def rename() -> None:
-                async with Api(self._connection(_news)) as api:
+                async with LightApi(self._connection(_news)) as api:
                     await sessions.rename(api, _id, str(_news["session_name"]))
 
             _run(rename())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli import stack_file
-from cli.boundary import CliError
-from cli.pulumi_cli import PROJECT, pulumi_environment, pulumi_path, refusal
+from cli.pulumi_cli import PROJECT, called, path_for_programs, refusal, set_secret
 from cli.stack import Stack
 
 from .declared import Wanted
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from backendai.listing import ListedSession
 
 _IMPORT_WITHIN = 300.0  # seconds; the state may be far away
-_LOCKED = "the stack is currently locked"
 
 
 def write(stack: Stack, wanted: Wanted, content: Mapping[str, Any]) -> None:
@@ -73,11 +69,8 @@ def _key_in_file(stack: Stack, wanted: Wanted) -> Iterator[None]:
         return
     before = stack_file.read(stack.file)
     path = f"{PROJECT}:models[{wanted.model.index}].api_key"
-    words = ["config", "set", "--secret", "--path", path, "--stack", stack.name]
     try:
-        done = _run(stack, *words, typed=wanted.key)
-        if done.returncode != 0:
-            raise refusal((done.stderr or done.stdout).replace(wanted.key, "[secret]"), "config set", stack.folder)
+        set_secret(path, wanted.key, "--path", stack=stack.name, folder=stack.folder)
         yield
     except BaseException:
         stack_file.write(stack.file, before)
@@ -91,31 +84,11 @@ def _import(stack: Stack, content: Mapping[str, Any], key: str) -> None:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             json.dump(content, out)
         options = ["--yes", "--skip-preview", "--generate-code=false", "--protect=false", "--stack", stack.name]
-        done = _run(stack, "import", "--file", str(file), *options)
+        env = {"PATH": path_for_programs()}
+        words = ("import", "--file", str(file), *options)
+        done = called(*words, folder=stack.folder, timeout=_IMPORT_WITHIN, env=env)
     if done.returncode == 0:
         return
     said = (done.stdout + done.stderr).replace(key, "[secret]")
-    if _LOCKED in said:
-        cure = "Wait for the other run, which `pulumi stack` names; when there is none any more: `pulumi cancel`."
-        raise CliError(f"Another run has the stack {stack.name} locked.", cure)
     told = [line.strip() for line in said.splitlines() if line.strip().startswith("error:")]
     raise refusal("\n".join(told) or said, "import", stack.folder)
-
-
-def _run(stack: Stack, *words: str, typed: str | None = None) -> subprocess.CompletedProcess[str]:
-    # The provider's host takes the first python3 on PATH.
-    folders = [str(Path(sys.prefix) / "bin"), str(Path(pulumi_path()).parent), os.environ.get("PATH", os.defpath)]
-    try:
-        return subprocess.run(
-            [pulumi_path(), *words, "--non-interactive", "--color=never"],
-            cwd=stack.folder,
-            env={**pulumi_environment(), "PATH": os.pathsep.join(folders)},
-            input=typed or "",
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_IMPORT_WITHIN,
-        )
-    except subprocess.TimeoutExpired:
-        what = f"`pulumi {words[0]}` has taken more than {_IMPORT_WITHIN:.0f} s."
-        raise CliError(what, "Check the way to where the state is kept: PULUMI_BACKEND_URL.") from None

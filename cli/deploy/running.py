@@ -13,16 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.boundary import CliError
-from cli.pulumi_cli import pulumi_environment, pulumi_path, refusal
+from cli.pulumi_cli import path_for_programs, pulumi_environment, refusal
 from cli.stack import Stack
 
 from .watching import Watch
 
 if TYPE_CHECKING:
     from pulumi.automation import Stack as AutomatedStack
-
-_LOCKED = "the stack is currently locked"
 
 
 @dataclass(frozen=True)
@@ -89,20 +86,11 @@ def _run(stack: Stack, manner: Manner, *, preview: bool, **options: Any) -> Run:
     stopped = bool(interrupts and failure)
     errors = tuple(watch.errors)
     if failure and not errors and not stopped:
-        refused = _refused(failure, stack)
+        refused = refusal(failure.partition("stderr:")[2].strip() or failure, "up", stack.folder)
         if not watch.begun:
             raise refused
         errors = (refused.what,)
     return Run(watch.begun, errors, watch.changes, interrupted=stopped)
-
-
-def _refused(failure: str, stack: Stack) -> CliError:
-    """What a run means that failed without the engine saying why."""
-    said = failure.partition("stderr:")[2].strip() or failure
-    if _LOCKED in said:
-        cure = "Wait for the other run, which `pulumi stack` names; when there is none any more: `pulumi cancel`."
-        return CliError(f"Another run has the stack {stack.name} locked.", cure)
-    return refusal(said, "up", stack.folder)
 
 
 def _automated(stack: Stack) -> AutomatedStack:
@@ -123,9 +111,7 @@ def _automated(stack: Stack) -> AutomatedStack:
             """The same; the answer is thrown away."""
             return automation.UpdateSummary("update", datetime.now(UTC), "", {}, {}, "succeeded")
 
-    # The language host takes the first python3 on PATH, and the API the first pulumi.
-    folders = [str(Path(sys.prefix) / "bin"), str(Path(pulumi_path()).parent), os.environ.get("PATH", os.defpath)]
-    os.environ["PATH"] = os.pathsep.join(folders)
+    os.environ["PATH"] = path_for_programs()  # the API itself takes the first pulumi there
     columns = str(shutil.get_terminal_size((100, 24)).columns)
     environment = {**pulumi_environment(), "COLUMNS": columns}  # the program's tables are as wide as the terminal
     return Made(stack.name, Workspace(work_dir=str(stack.folder), env_vars=environment), StackInitMode.SELECT)

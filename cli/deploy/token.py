@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cli.boundary import CliError
-from cli.pulumi_cli import PROJECT, TIMEOUT, pulumi_environment, pulumi_path, refusal
+from cli.pulumi_cli import PROJECT, set_secret
 from cli.stack import Stack
 
 STDIN = "-"
@@ -58,7 +57,7 @@ def encrypted(stack: Stack, token: str) -> Encrypted:
         if stack.file.exists():
             shutil.copy(stack.file, copy)
         before = _content(yaml.safe_load(copy.read_text()) if copy.exists() else None)
-        _config_set(stack, copy, token)
+        set_secret(_KEY, token, "--config-file", str(copy), stack=stack.name, folder=stack.folder)
         after = _content(yaml.safe_load(copy.read_text()))
     value = after["config"][_KEY]
     if not isinstance(value, dict) or "secure" not in value:
@@ -67,22 +66,6 @@ def encrypted(stack: Stack, token: str) -> Encrypted:
 
 
 _KEY = f"{PROJECT}:hf_token"
-
-
-def _config_set(stack: Stack, file: Path, token: str) -> None:
-    words = ["config", "set", "--secret", _KEY, "--stack", stack.name, "--config-file", str(file)]
-    done = subprocess.run(
-        [pulumi_path(), *words, "--non-interactive", "--color=never"],
-        cwd=stack.folder,
-        env=pulumi_environment(),
-        input=token,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT,
-    )
-    if done.returncode != 0:
-        raise refusal((done.stderr or done.stdout).replace(token, "[secret]"), "config set", stack.folder)
 
 
 def _content(value: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from .beds import Bed
 
 
 async def test_a_running_session_gets_another_name_and_keeps_its_tag(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = await bed.started(api, "old")
         await sessions.rename(api, session_id, bed.name("new"))
         answer = await bed.ask("PATCH", f"/v2/sessions/{session_id}", {"tag": "another"})
@@ -25,7 +25,7 @@ async def test_a_running_session_gets_another_name_and_keeps_its_tag(bed: Bed) -
 
 
 async def test_only_a_running_session_gets_another_name(bed: Bed) -> None:
-    async with bed.api() as api:
+    async with bed.light() as api:
         session_id = await sessions.ensure(api, bed.spec("early", environ={"BAI_FAULT_CREATE_DELAY": "20"}))
         answer = await bed.ask("PATCH", f"/v2/sessions/{session_id}", {"name": bed.name("new")})
         assert answer.problem == (400, "api_generic_invalid-parameters")

@@ -11,7 +11,6 @@ import pytest
 
 from emulator import Emulator
 from providers.model_endpoint import ModelEndpointProvider
-from providers.vllm_model_session import VLLMModelSessionProvider
 
 from .driver import ProviderProcess
 from .test_session_provider import INPUTS, until
@@ -21,25 +20,14 @@ LOADING = {"env": {"VLLM_STANDIN_LOAD_SECONDS": "3600"}}
 
 
 @pytest.fixture(scope="module")
-def stderr(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("truth") / "stderr"
-
-
-@pytest.fixture(scope="module")
-def sessions(cluster_env: dict[str, str], stderr: Path) -> Iterator[ProviderProcess]:
-    with ProviderProcess(VLLMModelSessionProvider(), cluster_env, stderr_path=stderr) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
 def endpoints(cluster_env: dict[str, str], stderr: Path) -> Iterator[ProviderProcess]:
-    with ProviderProcess(ModelEndpointProvider(), cluster_env, stderr_path=stderr.with_name("endpoints")) as process:
-        yield process
+    with ProviderProcess(ModelEndpointProvider(), cluster_env, stderr_path=stderr.with_name("endpoints")) as other:
+        yield other
 
 
-def serving(sessions: ProviderProcess, emulator: Emulator, **change: Any) -> tuple[str, dict[str, Any]]:
+def serving(process: ProviderProcess, emulator: Emulator, **change: Any) -> tuple[str, dict[str, Any]]:
     """A session that runs, and its server answers unless it is to load for ever."""
-    id_, outs = sessions.create({**INPUTS, **change})
+    id_, outs = process.create({**INPUTS, **change})
     session = emulator.cluster.sessions[id_]
     until(lambda: session.status == "RUNNING")
     if change.get("env") != LOADING["env"]:
@@ -59,24 +47,24 @@ DRIFT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("words", DRIFT)
 def test_what_serves_something_else_is_replaced(
-    words: str, sessions: ProviderProcess, emulator: Emulator, stderr: Path
+    words: str, process: ProviderProcess, emulator: Emulator, stderr: Path
 ) -> None:
     declared, served = DRIFT[words]
     inputs = {**INPUTS, **declared}
-    id_, outs = serving(sessions, emulator, **declared)
-    assert sessions.read(id_, outs) == (id_, outs, None)
+    id_, outs = serving(process, emulator, **declared)
+    assert process.read(id_, outs) == (id_, outs, None)
 
     said_before = len(stderr.read_text())
     emulator.serve(id_, **served)
-    _, after, _ = sessions.read(id_, outs)
+    _, after, _ = process.read(id_, outs)
     assert after == {**outs, "broken": words}
-    assert sessions.diff(after, inputs, id_) == ("some", ["broken"])
+    assert process.diff(after, inputs, id_) == ("some", ["broken"])
     said = stderr.read_text()[said_before:]
     assert said == f"[chat-1] drift: {words}. `pulumi up` replaces the session.\n"
 
     emulator.serve(id_, names=[NAME], max_model_len=1000 if declared else 512)
-    assert sessions.read(id_, after) == (id_, outs, None)
-    assert sessions.diff(outs, inputs, id_) == ("none", [])
+    assert process.read(id_, after) == (id_, outs, None)
+    assert process.diff(outs, inputs, id_) == ("none", [])
 
 
 # How the session is made, what it serves, what is different in the state, what the way to it does.
@@ -96,10 +84,10 @@ NO_DRIFT: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[s
 
 @pytest.mark.parametrize("case", NO_DRIFT)
 def test_what_cannot_be_asked_is_left_alone(
-    case: str, sessions: ProviderProcess, emulator: Emulator, stderr: Path
+    case: str, process: ProviderProcess, emulator: Emulator, stderr: Path
 ) -> None:
     declared, served, state, way = NO_DRIFT[case]
-    id_, outs = serving(sessions, emulator, **declared)
+    id_, outs = serving(process, emulator, **declared)
     outs = {key: value for key, value in (outs | state).items() if value is not None}
     if served:
         emulator.serve(id_, **served)
@@ -107,16 +95,16 @@ def test_what_cannot_be_asked_is_left_alone(
     if way:
         emulator.faults.add(method="GET", path="/tcpproxy$", **way)
     said, started = stderr.read_text(), time.monotonic()
-    assert sessions.read(id_, outs) == (id_, outs, None)
+    assert process.read(id_, outs) == (id_, outs, None)
     assert time.monotonic() - started < 8
     assert {path.rpartition("/")[2] for _, path, _ in emulator.cluster.requests[asked:]} == {id_, "tcpproxy"}
     assert stderr.read_text() == said
 
 
 def test_an_endpoint_follows_its_server_and_is_gone_when_the_name_is(
-    sessions: ProviderProcess, endpoints: ProviderProcess, emulator: Emulator, stderr: Path
+    process: ProviderProcess, endpoints: ProviderProcess, emulator: Emulator, stderr: Path
 ) -> None:
-    id_, _ = serving(sessions, emulator)
+    id_, _ = serving(process, emulator)
     inputs = {"session_id": id_, "session_name": "chat-1", "served_model_name": NAME, "api_key": INPUTS["api_key"]}
     name, outs = endpoints.create(inputs)
     assert (outs["models"], outs["max_model_len"]) == ([NAME], 512)

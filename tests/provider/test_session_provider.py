@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,6 @@ INPUTS: dict[str, Any] = {
     "api_key": "sk-0123456789abcdef",
     "hf_token": "hf_standin_approved",
 }
-
-
-@pytest.fixture(scope="module")
-def stderr(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("provider") / "stderr"
-
-
-@pytest.fixture(scope="module")
-def process(cluster_env: dict[str, str], stderr: Path) -> Iterator[ProviderProcess]:
-    with ProviderProcess(VLLMModelSessionProvider(), cluster_env, stderr_path=stderr) as process:
-        yield process
 
 
 @pytest.fixture

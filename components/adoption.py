@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from providers import fields, stack_identity
+from providers import fields, serving_truth, stack_identity
 from providers.problems import Problem
 
 from .loading import StackFile
@@ -105,11 +105,8 @@ def differences(model: ResolvedModel, session: ListedSession, details: Details) 
 
 def served_otherwise(model: ResolvedModel, served: Mapping[str, int | None]) -> Iterator[Difference]:
     """What its server tells otherwise: names, each with its max_model_len."""
-    name, length = model.inputs["served_model_name"], model.inputs["max_model_len"]
-    if name not in served:
-        yield Difference("served_model_name", str(name), ", ".join(sorted(served)) or "none")
-    elif (has := served[name]) is not None and int(has) != _tokens(length):
-        yield Difference("max_model_len", str(_tokens(length)), str(int(has)))
+    if found := serving_truth.otherwise(served, model.inputs):
+        yield Difference(*found)
 
 
 def new_stack_id() -> str:
@@ -201,9 +198,3 @@ def _size(count: int) -> str:
         if count and count % unit == 0:
             return f"{count // unit}{name}"
     return str(count)
-
-
-def _tokens(value: Any) -> int:
-    from pydantic import TypeAdapter
-
-    return int(TypeAdapter(fields.MaxModelLen).validate_python(value))

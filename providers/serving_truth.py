@@ -7,7 +7,7 @@ whether it answers is the endpoint's matter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from backendai import Api
@@ -26,19 +26,38 @@ async def drift(api: Api, session_id: str, props: Mapping[str, Any]) -> str:
     return _difference(lengths, props)
 
 
+class Otherwise(NamedTuple):
+    """What a server serves in another way than was declared."""
+
+    key: str
+    declared: str
+    served: str
+
+
+def otherwise(lengths: Mapping[str, int | None], props: Mapping[str, Any]) -> Otherwise | None:
+    """The first difference between the models that a server lists, each with its max_model_len, and what was declared.
+
+    A length that isn't declared as a number, or isn't told, is none.
+    """
+    name = str(props.get("served_model_name"))
+    if name not in lengths:
+        return Otherwise("served_model_name", name, ", ".join(map(repr, lengths)) or "nothing")
+    declared, served = _tokens(props.get("max_model_len")), lengths[name]
+    if declared is None or served is None or declared == served:
+        return None
+    return Otherwise("max_model_len", str(declared), str(served))
+
+
 def _difference(lengths: Mapping[str, int | None], props: Mapping[str, Any]) -> str:
     from backendai import redact
 
-    name = str(props.get("served_model_name"))
-    if not lengths:
+    found = otherwise(lengths, props) if lengths else None
+    if found is None:
         return ""
-    if name not in lengths:
-        names = redact(", ".join(map(repr, lengths)), [props.get("api_key")])  # whole: half a secret isn't found
-        return f"serves {names[:_LONGEST]}, not {name!r}"
-    declared, served = _tokens(props.get("max_model_len")), lengths[name]
-    if None in (declared, served) or declared == served:
-        return ""
-    return f"max_model_len is {served}, not {declared}"
+    if found.key == "max_model_len":
+        return f"max_model_len is {found.served}, not {found.declared}"
+    names = redact(found.served, [props.get("api_key")])  # whole: half a secret isn't found
+    return f"serves {names[:_LONGEST]}, not {found.declared!r}"
 
 
 def _tokens(declared: object) -> int | None:

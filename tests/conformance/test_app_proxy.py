@@ -138,7 +138,9 @@ async def test_after_the_end_the_url_is_502(bed: Bed) -> None:
 
 
 async def test_nothing_listens_yet(bed: Bed) -> None:
-    """Another answer than after the end, or none at all: whoever waits for a server can tell."""
+    """500, or no answer at all.  A real app-proxy may say 502, as after the end, when its connection isn't taken in
+    time: whoever waits for a server goes by the session's state, too.
+    """
     async with bed.light() as api:
         session_id = await bed.started(api, "deaf")
         circuit = await opened(bed, session_id)
@@ -146,7 +148,7 @@ async def test_nothing_listens_yet(bed: Bed) -> None:
             status = (await fetch("GET", f"{circuit.url}/", headers=permit(circuit))).status
         except aiohttp.ServerDisconnectedError:
             return
-        assert status == 500
+        assert status == 500 or (bed.kind, status) == ("cluster", 502)
 
 
 async def test_an_app_that_there_is_not(bed: Bed, serving: Serving) -> None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import errors
 from .classification import classify
-from .connection import NOT_WHOLE, Connection, check_the_way, untrusted
+from .connection import Connection
+from .translation import translated
 
 if TYPE_CHECKING:
     import aiohttp
@@ -137,12 +138,13 @@ def _config(connection: Connection) -> Any:
 def _classified(connection: Connection) -> Iterator[None]:
     """Nothing of the SDK or of aiohttp gets out, neither as an exception nor as its cause."""
     import aiohttp
-    from ai.backend.client.exceptions import BackendError
+    from ai.backend.client.exceptions import BackendClientError, BackendError
 
     try:
         yield
     except (BackendError, aiohttp.ClientError, OSError, json.JSONDecodeError) as error:
-        raise _translate(error, connection) from None
+        own = error.__cause__ if isinstance(error, BackendClientError) and error.__cause__ else error
+        raise translated(own, connection.endpoint) from None
 
 
 async def _refusal(response: Response, connection: Connection) -> errors.ClusterError:
@@ -162,28 +164,3 @@ async def _refusal(response: Response, connection: Connection) -> errors.Cluster
         secrets=(connection.access_key, connection.secret_key),
         retry_after=response.headers.get("Retry-After"),
     )
-
-
-def _translate(error: Exception, connection: Connection) -> errors.ClusterError:
-    import aiohttp
-    from ai.backend.client.exceptions import BackendClientError
-
-    endpoint = connection.endpoint
-    cure = check_the_way(endpoint)
-    cause = error.__cause__ if isinstance(error, BackendClientError) and error.__cause__ else error
-    match cause:
-        case aiohttp.ClientConnectorCertificateError():
-            return untrusted(endpoint, getattr(cause.certificate_error, "verify_message", "certificate"))
-        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
-            return errors.Unreachable(f"Nothing answers at {endpoint} ({type(cause).__name__}).", cure, sent=False)
-        case aiohttp.WSServerHandshakeError():
-            return classify(cause.status, {}, endpoint=endpoint)
-        case aiohttp.ContentTypeError() | json.JSONDecodeError() | aiohttp.ClientPayloadError():
-            status = getattr(cause, "status", None)
-            return errors.ServerFault(
-                f"{endpoint} gave an answer that is no JSON" + (f" (status {status})." if status else "."),
-                NOT_WHOLE,
-            )
-        case TimeoutError() | aiohttp.ClientError() | OSError():
-            return errors.Unreachable(f"{endpoint} didn't answer in time or broke off ({type(cause).__name__}).", cure)
-    return errors.ServerFault(f"The conversation with {endpoint} failed ({type(cause).__name__}).", "Run it again.")

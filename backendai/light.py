@@ -13,11 +13,10 @@ from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import quote, urlencode
 
-from . import errors
 from .api import Api
-from .classification import classify
-from .connection import Connection, check_the_way, untrusted
+from .connection import Connection
 from .reader import Reader
+from .translation import translated
 
 if TYPE_CHECKING:
     import aiohttp
@@ -76,11 +75,6 @@ class LightApi(Api):
                 raw = await stack.enter_async_context(
                     self._http.ws_connect(endpoint + target, headers=headers, max_msg_size=0)
                 )
-            except aiohttp.WSServerHandshakeError as error:
-                raise classify(error.status, {}, endpoint=endpoint) from None
-            except aiohttp.ClientConnectorCertificateError as error:
-                raise untrusted(endpoint, getattr(error.certificate_error, "verify_message", "certificate")) from None
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                what = f"{endpoint} didn't open a tunnel ({type(error).__name__})."
-                raise errors.Unreachable(what, check_the_way(endpoint)) from None
+                raise translated(error, endpoint) from None
             yield cast("WebSocketResponse", SimpleNamespace(raw_websocket=raw))

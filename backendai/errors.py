@@ -12,6 +12,7 @@ ClusterError                 every failure that leaves this room; its text is sa
 ├── RateLimited              429
 ├── Unreachable              no answer; `sent` says whether the request may have been acted on
 ├── ServerFault              5xx, or an answer that can't be read; may have been acted on
+├── AppProxyFault            the app-proxy's address leads nowhere; the manager's tunnel remains
 ├── SessionStuck             a session doesn't reach the state it was told to
 └── WrongCluster             the session was made at another endpoint and isn't known at this one
 
@@ -84,6 +85,10 @@ class Unreachable(ClusterError):
 
 class ServerFault(ClusterError):
     code = "server-fault"
+
+
+class AppProxyFault(ClusterError):
+    code = "app-proxy"
 
 
 class SessionStuck(ClusterError):

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
+from emulator.aiohttp_faults import WHOLE, Handler, Spoiled
 from emulator.cluster.exceptions import problem_response
 from emulator.cluster.models import Cluster, is_uuid
+from emulator.faults import Faults
 
 COOKIE = "appproxy_permit"
 COOKIE_SECONDS = 7 * 24 * 3600
@@ -49,33 +51,49 @@ class Circuit:
 
 
 class AppProxy:
-    """Coordinator and worker in one; lives in the server's event loop."""
+    """Coordinator and worker in one; lives in the server's event loop.  `requests`: (method, path, status)."""
 
-    def __init__(self, cluster: Cluster, host: str) -> None:
-        self._cluster, self._host = cluster, host
+    def __init__(self, cluster: Cluster, faults: Faults, host: str) -> None:
+        self._cluster, self._faults, self._host = cluster, faults, host
+        self.requests: list[tuple[str, str, int]] = []
         self._circuits: dict[Key, Circuit] = {}
-        self._runners: list[web.AppRunner] = []
+        self._runners: dict[int, web.AppRunner] = {}  # by port
         self._http: ClientSession
 
     async def start(self, sock: socket.socket) -> None:
         """Serve the coordinator on this socket."""
         self._http = ClientSession(auto_decompress=False, timeout=ClientTimeout(total=None))
         app = web.Application()
-        app.router.add_get("/v2/proxy/auth", self._auth)
-        app.router.add_get("/setup", self._setup)
+        app.router.add_get("/v2/proxy/auth", self._spoiled(self._auth))
+        app.router.add_get("/setup", self._spoiled(self._setup))
         app.router.add_route("*", "/{path:.*}", _unknown)
         await self._serve(app, sock)
 
     async def close(self) -> None:
-        for runner in self._runners:
+        for runner in self._runners.values():
             await runner.cleanup()
         await self._http.close()
+
+    async def hang_up(self) -> None:
+        """Nobody listens at any of its addresses, until `listen`."""
+        for runner in self._runners.values():
+            for site in tuple(runner.sites):
+                await site.stop()
+
+    async def listen(self) -> None:
+        """All addresses are served again; fine when they are."""
+        for port, runner in self._runners.items():
+            if not runner.sites:
+                await web.TCPSite(runner, self._host, port, reuse_address=True).start()
+
+    def _spoiled(self, handler: Handler) -> Handler:
+        return Spoiled(handler, self._faults, self.requests, self.hang_up).handle
 
     async def _serve(self, app: web.Application, sock: socket.socket) -> None:
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await runner.setup()
         await web.SockSite(runner, sock).start()
-        self._runners.append(runner)
+        self._runners[sock.getsockname()[1]] = runner
 
     async def _auth(self, request: web.Request) -> web.Response:
         wrong = [name for name in ASKED if name not in request.query]
@@ -124,7 +142,7 @@ class AppProxy:
             return await self._relay(request, circuit)
 
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", handle)
+        app.router.add_route("*", "/{path:.*}", self._spoiled(handle))
         await self._serve(app, sock)
 
     def _nobody(self, circuit: Circuit) -> web.Response:
@@ -147,6 +165,8 @@ class AppProxy:
             return self._nobody(circuit)
         async with incoming:
             kept = {name: value for name, value in incoming.headers.items() if name.lower() not in HOP_BY_HOP}
+            if request.get(WHOLE):
+                return web.Response(status=incoming.status, headers={**kept, **HEADERS}, body=await incoming.read())
             answer = web.StreamResponse(status=incoming.status, reason=incoming.reason, headers={**kept, **HEADERS})
             await answer.prepare(request)
             try:

@@ -50,7 +50,7 @@ class Fault:
     delay: float = 0.0
     times: int = 1
     skip: int = 0
-    service: str = "cluster"  # or hub
+    service: str = "cluster"  # or hub, app-proxy
     session: str = ""  # regular expression, searched in the name of the session that the request is about
     taken: int = 0
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import socket
-import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any, Self
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from emulator.aiohttp_faults import broken
 from emulator.app_proxy import AppProxy
 from emulator.cluster.models import Session
 from emulator.cluster.responses import Events, Tunnel
@@ -45,7 +45,7 @@ class Emulator(StandIn):
         super().__init__(load_seconds=load_seconds, start_seconds=start_seconds, gpu_slot=gpu_slot)
         self.endpoint, self.hub_endpoint = (f"http://{host}:{s.getsockname()[1]}" for s in sockets)
         self.cluster.settings.hub_endpoint = self.hub_endpoint
-        self._app_proxy = (AppProxy(self.cluster, host), _listen(host, 0)) if app_proxy else None
+        self._app_proxy = (AppProxy(self.cluster, self.faults, host), _listen(host, 0)) if app_proxy else None
         if self._app_proxy:
             self.cluster.settings.app_proxy = f"http://{host}:{self._app_proxy[1].getsockname()[1]}"
         self._loop = asyncio.new_event_loop()
@@ -76,13 +76,23 @@ class Emulator(StandIn):
         self._thread.join()
         self._loop.close()
 
+    @property
+    def app_proxy_requests(self) -> list[tuple[str, str, int]]:
+        """As `cluster.requests`, of the app-proxy."""
+        return self._app_proxy[0].requests if self._app_proxy else []
+
     def refuse(self) -> None:
         """Nobody listens at the manager's address, until `listen`; what is connected stays so."""
         asyncio.run_coroutine_threadsafe(self.hang_up(), self._loop).result()
 
     def listen(self) -> None:
-        """The manager's address is served again; fine when it is."""
+        """The manager's address is served again, and the app-proxy's; fine when they are."""
         asyncio.run_coroutine_threadsafe(self._listen_again(), self._loop).result()
+
+    def refuse_app_proxy(self) -> None:
+        """The same of the app-proxy's addresses."""
+        if self._app_proxy:
+            asyncio.run_coroutine_threadsafe(self._app_proxy[0].hang_up(), self._loop).result()
 
     async def hang_up(self) -> None:
         """`refuse`, inside the server's loop."""
@@ -93,6 +103,8 @@ class Emulator(StandIn):
         if not self._runners[0].sites:
             host, port = self.endpoint.removeprefix("http://").rsplit(":", 1)
             await web.SockSite(self._runners[0], _listen(host, int(port))).start()
+        if self._app_proxy:
+            await self._app_proxy[0].listen()
 
     async def _serve(self, sockets: list[socket.socket], ready: threading.Event) -> None:
         with contextlib.ExitStack() as stack:
@@ -141,7 +153,7 @@ class _Handler:
             response = await loop.run_in_executor(self._workers, self._answer, request)
         except Cut as cut:
             if cut.how != "last":
-                return await _cut(incoming, cut)
+                return await broken(incoming, cut)
             await self._standin.hang_up()
             response = replace(cut.response, headers={**cut.response.headers, "Connection": "close"})
         match response:
@@ -177,23 +189,6 @@ class _Handler:
             return stream
         finally:
             stop()
-
-
-async def _cut(incoming: web.Request, cut: Cut) -> web.StreamResponse:
-    """No answer, half of one, or nothing for a long time; then the connection breaks."""
-    stream = web.StreamResponse(status=cut.response.status, headers=dict(cut.response.headers))
-    if cut.how == "timeout":
-        await asyncio.sleep(cut.delay)
-    if cut.how == "truncate":
-        stream.content_length = len(cut.response.body)
-        await stream.prepare(incoming)
-        await stream.write(cut.response.body[: len(cut.response.body) // 2])
-        await asyncio.sleep(0.02)  # what was written must be read before the reset discards it
-    if transport := incoming.transport:
-        if cut.how == "reset" and (sock := transport.get_extra_info("socket")):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    return stream
 
 
 async def _tunnel(incoming: web.Request, port: int) -> web.WebSocketResponse:

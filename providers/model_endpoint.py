@@ -46,6 +46,8 @@ PREDICTED = "predicted"
 OUTPUTS = ("url", "via", "cookie", "models", "max_model_len", "ready_seconds", "measured")
 
 APP_PROXY, TUNNEL = "app-proxy", "tunnel"
+# Output, only where the cluster's app-proxy led nowhere: `read` asks it again.
+FAILED = "app_proxy_failed"
 
 METRICS_TIMEOUT = 5.0  # seconds
 TRIES, BETWEEN_TRIES = 3, 1.0  # a proof that fails is tried again, after that many seconds
@@ -131,12 +133,17 @@ def tunnel(connection: Connection, target: Target) -> dict[str, Any]:
 
 async def _address(api: Api, target: Target) -> dict[str, Any]:
     """The app-proxy's URL where the cluster has one that can be reached from here, else the tunnel."""
-    from backendai import open_circuit
+    from backendai import errors, open_circuit
 
-    circuit = await open_circuit(api, target.session_id, str(target.port))
-    if circuit is None or not await circuit.answers():
-        return tunnel(api.connection, target)
-    return {"url": circuit.url, "via": APP_PROXY, "cookie": circuit.cookie}
+    try:
+        if circuit := await open_circuit(api, target.session_id, str(target.port)):
+            await circuit.check()
+            return {"url": circuit.url, "via": APP_PROXY, "cookie": circuit.cookie, FAILED: None}
+    except errors.AppProxyFault as fault:
+        rest = "The endpoint's address is the manager's tunnel; `pulumi refresh` asks for the app-proxy's again."
+        say(target.session_name, f"{fault} {rest}", [target.api_key])
+        return {**tunnel(api.connection, target), FAILED: True}
+    return tunnel(api.connection, target)
 
 
 async def _prove(connection: Connection, target: Target) -> dict[str, Any]:
@@ -210,12 +217,15 @@ async def _look_again(connection: Connection, target: Target, props: Mapping[str
         says = (
             {"models": list(answer.models), "max_model_len": answer.max_model_len} if isinstance(answer, Ready) else {}
         )
+        if props.get(FAILED):
+            return {**says, **await _address(api, target)}
         if props.get("via") != APP_PROXY:
             return says
-        circuit = Circuit(str(props["url"]), str(props.get("cookie")), connection)
-        if await circuit.answers():
-            return says
-        return {**says, "cookie": None, **await _address(api, target)}
+        try:
+            await Circuit(str(props["url"]), str(props.get("cookie")), connection).check()
+        except errors.AppProxyFault:
+            return {**says, "cookie": None, **await _address(api, target)}
+        return says
 
 
 async def _probe(api: Api, target: Target) -> Ready | NotReady:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
-from backendai import Api, Connection, open_circuit
+from backendai import Api, Connection, errors, open_circuit
 from backendai.light import LightApi
 from emulator import Emulator
 from tests.conftest import ADMIN
@@ -43,13 +43,14 @@ async def test_a_cluster_without_one_has_no_circuit(emulator: Emulator) -> None:
     "body",
     ["{}", "[]", "null", '{"token": "t"}', '{"token": "t", "wsproxy_addr": 5}', '{"token": 1, "wsproxy_addr": "%s"}'],
 )
-async def test_what_is_no_way_to_an_app_proxy_is_no_circuit(body: str, emulator: Emulator) -> None:
+async def test_what_is_no_way_to_an_app_proxy_is_said(body: str, emulator: Emulator) -> None:
     async with connected(emulator) as client:
         session_id = await client.started()
     told = body.replace("%s", emulator.endpoint)  # which is no app-proxy
     fault = emulator.faults.add(action="status", status=200, method="POST", path=r"/services/start$", body=told)
     async with LightApi(Connection(emulator.endpoint, *ADMIN)) as api:
-        assert await open_circuit(api, session_id, "8000") is None
+        with pytest.raises(errors.AppProxyFault, match=emulator.endpoint):
+            await open_circuit(api, session_id, "8000")
     assert fault.taken == 1
 
 

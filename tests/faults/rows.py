@@ -34,6 +34,7 @@ class Row:
     skip: int = 0
     writes: bool = False
     note: str = ""
+    service: str = "cluster"  # who is asked: Fault.service
 
     @property
     def method(self) -> str:
@@ -47,7 +48,8 @@ class Row:
 
     @property
     def label(self) -> str:
-        return f"{self.operation}: {self.call}" + (f" ({self.note})" if self.note else "")
+        notes = [note for note in (self.note, self.service) if note and note != "cluster"]
+        return f"{self.operation}: {self.call}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 SEARCH, SESSION, LOGS = "POST /v2/sessions/my/search", "GET /v2/sessions/{id}", "GET /v2/sessions/{id}/logs"
@@ -74,6 +76,13 @@ PROVE = (
     Row("prove", LOGS),
     Row("prove", TUNNEL, skip=1, note="/metrics"),
 )
+# Asked only where the cluster has an app-proxy, after PROVE's services/start and in a refresh.
+PROXY = (
+    Row("prove", "GET /v2/proxy/auth", service="app-proxy"),
+    Row("prove", "GET /setup", service="app-proxy"),
+    Row("prove", "GET /health", service="app-proxy"),
+)
+LOOK_PROXY = (Row("look again", "GET /health", "refresh", service="app-proxy"),)
 READ = (
     Row("read", SESSION, "refresh"),
     Row("read, ended", "POST /admin/gql", "refresh of ended"),
@@ -97,7 +106,10 @@ REPLACE = (
     Row("leftover", SESSION, skip=1, note="has it ended?"),
     Row("leftover", "POST /session", writes=True),
 )
-ROWS = (*ROOM, *CREATE, *WAIT, *PROVE, *READ, *SERVED, *LOOK, *UPDATE, *DELETE, *REPLACE)
+ROWS = (
+    *(*ROOM, *CREATE, *WAIT, *PROVE, *PROXY),
+    *(*READ, *SERVED, *LOOK, *LOOK_PROXY, *UPDATE, *DELETE, *REPLACE),
+)
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,7 @@ class Cell:
             "path": self.row.path,
             "when": self.when,
             "skip": self.row.skip,
+            "service": self.row.service,
             "times": 1 if self.once else -1,
             **more,
         }

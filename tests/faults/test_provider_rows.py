@@ -7,41 +7,23 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from emulator import Emulator
 from emulator.faults import Fault
-from providers.model_endpoint import ModelEndpointProvider
-from providers.vllm_model_session import VLLMModelSessionProvider
-from tests.provider.driver import CallFailed, ProviderProcess
+from tests.provider.driver import CallFailed
 
 from . import rows
 from .columns import NAMES
 from .marks import Marks, everything
 from .rows import Cell, Row, cells, empty, heals
+from .stage import INPUTS, Stage
 
 LONGEST = 150.0  # seconds for one call of a provider
 SAMPLE = ("refused", "reset", "404 gone", "half JSON")
-OWNER = "0123456789ab.abcdef"
-KEY = "sk-0123456789abcdef"
-MODEL = "backendai-vllm/tiny-llama"
-INPUTS: dict[str, Any] = {
-    "session_name": "chat-1",
-    "owner": OWNER,
-    "model": MODEL,
-    "served_model_name": MODEL,
-    "image": "cr.backend.ai/stable/vllm:0.32.0-cuda12.9-ubuntu24.04",
-    "max_model_len": 512,
-    "cpu": 1,
-    "memory": "1g",
-    "shmem": "64m",
-    "gpus": 0.5,
-    "gpu_unit": "cuda.shares",
-    "api_key": KEY,
-}
 REFUSED_OF = (*rows.CREATE, rows.READ[0], *rows.UPDATE, *rows.DELETE)  # their other columns run through the CLI
 HERE = (*rows.PROVE, *rows.READ[1:], *rows.SERVED, *rows.LOOK, *rows.REPLACE)
 
@@ -55,45 +37,6 @@ def mine() -> list[Cell]:
     return quick[::4]
 
 
-class Stage:
-    """One provider process, and what a call needs to have gone before."""
-
-    def __init__(self, bed: Emulator, env: Mapping[str, str]) -> None:
-        self.bed, self.env = bed, env
-
-    def session(self, **change: Any) -> tuple[str, dict[str, Any]]:
-        return self.sessions.create({**INPUTS, **change})
-
-    def __enter__(self) -> Stage:
-        self.sessions = ProviderProcess(VLLMModelSessionProvider(), self.env).__enter__()
-        self.endpoints = ProviderProcess(ModelEndpointProvider(), self.env).__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.endpoints.__exit__(*error)
-        self.sessions.__exit__(*error)
-
-    def until(self, check: Callable[[], bool]) -> None:
-        end = time.monotonic() + 30
-        while not check():
-            assert time.monotonic() < end
-            time.sleep(0.05)
-
-    def running(self) -> tuple[str, dict[str, Any]]:
-        id_, outs = self.session()
-        self.until(lambda: self.bed.cluster.sessions[id_].status == "RUNNING")
-        return id_, outs
-
-    def serving(self) -> tuple[str, dict[str, Any]]:
-        id_, outs = self.running()
-        self.until(lambda: b"Application startup complete" in self.bed.cluster.sessions[id_].log)
-        return id_, outs
-
-    def endpoint(self, session_id: str) -> dict[str, Any]:
-        return {"session_id": session_id, "session_name": "chat-1", "served_model_name": MODEL, "api_key": KEY,
-                "port": 8000, "wait": True}  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def own() -> Iterator[Emulator]:
     with Emulator(load_seconds=0.2, start_seconds=0.1, gpu_slot="cuda.shares") as emulator:
@@ -102,8 +45,7 @@ def own() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="module")
 def stage(own: Emulator, cluster_env: dict[str, str]) -> Iterator[Stage]:
-    env = {**cluster_env, "BACKEND_ENDPOINT": own.endpoint, "HF_ENDPOINT": own.hub_endpoint}
-    with Stage(own, env) as stage:
+    with Stage(own, cluster_env) as stage:
         yield stage
 
 

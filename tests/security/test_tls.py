@@ -131,13 +131,14 @@ async def test_a_certificate_that_nobody_knows_is_refused(
         assert "self-signed" in text
         assert "BACKEND_CA_FILE" in text
     assert len(emulator.cluster.requests) == before, "nothing was sent, not even a signature"
-    assert not await Circuit(front.endpoint, "cookie", Connection(front.endpoint, *ADMIN)).answers("/")
+    with pytest.raises(errors.AppProxyFault, match=r"The certificate of https://127.*self-signed.*BACKEND_CA_FILE"):
+        await Circuit(front.endpoint, "cookie", Connection(front.endpoint, *ADMIN)).check("/")
 
 
 async def test_it_is_trusted_when_its_authority_is_named(front: Front) -> None:
     connection = Connection(front.endpoint, *ADMIN, ca_file=str(front.ca_file))
     await by_all(connection)
-    assert await Circuit(front.endpoint, "cookie", connection).answers("/")
+    await Circuit(front.endpoint, "cookie", connection).check("/")
 
 
 async def test_it_must_be_of_the_host_that_is_asked(certificates: Any, emulator: Emulator) -> None:

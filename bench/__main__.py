@@ -13,6 +13,7 @@ many     the same with 200 running stand-ins; only when it is asked for
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,6 +35,10 @@ TABLES: dict[str, Callable[[Beds], Iterator[Row]]] = {
     "many": many.rows,
 }
 ASKED_FOR = ("many",)
+
+# A run in the background of a shell ignores Ctrl-C, and so would the CLI's language host, which the CLI ends by it:
+# each command would take 5 s more.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def main() -> None:

@@ -2,76 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backendai import SessionSpec, sessions
 from tests.lifecycle.driver import IMAGE, TINY
 
-from .deploying import Bench
+from .by_hand import KEY, ByHand
 from .operated import OTHER_STACK, emulated
 
-KEY = "sk-that-somebody-gave-by-hand"
-MODEL = str(TINY["model"])
 OTHER_IMAGE = "cr.backend.ai/stable/vllm:0.11-cuda12.8-ubuntu22.04"
 MODELS: list[dict[str, Any]] = [
     {"name": "chat", **TINY, "api_key": KEY, "replicas": 2, "session_name": "by-hand"},
     {"name": "keyless", **TINY},
 ]
-
-
-class ByHand(Bench):
-    """With sessions that no stack has made."""
-
-    def start(self, name: str, *, tag: str = "", **other: Any) -> str:
-        """As the old scripts start one; the id of a session that runs."""
-        length, key = other.pop("length", TINY["max_model_len"]), other.pop("key", KEY)
-        values: dict[str, Any] = {
-            "image": IMAGE,
-            "command": f"exec vllm serve {MODEL} --port 8000 --max-model-len {length}",
-            "resources": {"cpu": "1", "mem": "1g", "cuda.device": "1"},
-            "shmem": "64m",
-            "ports": (8000,),
-            "environ": {"VLLM_API_KEY": key} if key else {},
-        } | other
-        values |= dict.fromkeys(("resource_group", "domain", "project"), "default")
-        spec = SessionSpec(name=name, tag=tag, **values)
-        made = self.asked(lambda api: sessions.ensure(api, spec))
-        with self.emulator.cluster.changed:
-            assert self.emulator.cluster.changed.wait_for(lambda: self.status(made) == "RUNNING", 20)
-        return made
-
-    def wait_until_it_answers(self, session_id: str) -> None:
-        ended = time.monotonic() + 20
-        while b"startup complete" not in self.emulator.cluster.sessions[session_id].log:
-            assert time.monotonic() < ended
-            time.sleep(0.05)
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """As another run has it."""
-        folder = self.stack.folder / "state/.pulumi/locks/organization/backendai-vllm" / self.stack.name
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = folder / "00000000-0000-0000-0000-000000000000.json"
-        lock.write_text('{"pid":1,"username":"somebody","hostname":"elsewhere","timestamp":"2026-01-01T00:00:00Z"}')
-        try:
-            yield
-        finally:
-            lock.unlink()
-
-    @property
-    def exported(self) -> str:
-        return json.dumps(self.stack.export())
-
-    def replicas(self) -> dict[str, str]:
-        return {str(r["urn"]).rpartition("::")[2]: str(r["id"]) for r in self.stack.resources()}
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +107,15 @@ class TestRefusals:
         bench.end_session(made)
         what, _ = bench.error("adopt", made, "chat", "--yes")
         assert "TERMINATED" in what
+
+    def test_one_that_still_loads(self, bench: ByHand) -> None:
+        made = bench.start("slow", environ={"VLLM_STANDIN_LOAD_SECONDS": "600"})
+        told = bench.run("adopt", "slow", "chat", "--dry-run").stdout
+        bench.end_session(made)
+        assert (
+            "not compared  api_key, served_model_name and max_model_len" in told
+            and "its server doesn't answer yet" in told
+        )
 
     def test_nobody_to_ask_and_a_dry_run(self, bench: ByHand, by_hand: str) -> None:
         assert "--yes" in bench.run("adopt", "by-hand", "chat", code=1).stderr

@@ -10,16 +10,21 @@ from tests.cluster.control import Cluster
 from tests.cluster.processes import wait_until
 from tests.lifecycle.driver import TINY, stack_on
 
-from .operated import OTHER_STACK, Operated
+from .by_hand import KEY, ByHand
+from .operated import OTHER_STACK
 
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_list_logs_orphans_doctor_and_kill(tmp_path: Path, shared_cluster: Cluster) -> None:
+def test_adopt_list_logs_orphans_doctor_and_kill(tmp_path: Path, shared_cluster: Cluster) -> None:
     with stack_on(shared_cluster, tmp_path) as stack:
-        stack.configure([{"name": "chat", **TINY}])
+        stack.configure([{"name": "chat", **TINY, "api_key": KEY}])
+        operator = ByHand(stack)
+        made = operator.start("by-hand")
+        operator.wait_until_it_answers(made)
+        assert "by-hand" in operator.run("adopt", "by-hand", "chat", "--yes").stdout
         stack.up()
-        operator = Operated(stack)
+        assert shared_cluster.session_ids() == stack.session_ids() == {made}
 
         row = operator.rows()["chat-0"]
         assert (row["state"], row["status"], row["gpus"]) == ("serving", "RUNNING", 1.0)

@@ -7,9 +7,8 @@ BIN := .venv/bin
 # The language host takes the first `python3` on PATH, and tests start `pulumi` by name.  Where the environment forbids
 # bytecode files, each of the hundreds of processes of a run would compile the program anew.
 RUN := PYTHONDONTWRITEBYTECODE= PULUMI_BIN="$(CURDIR)/.local/pulumi/bin" PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/pulumi/bin:$$PATH"
-# Three workers for two cores: one of them mostly waits for the real cluster, and a fourth gained nothing.
-# tests/order.py says what runs where.
-PYTEST := $(RUN) $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --ignore=tests/vllm
+# Four workers for two cores: two of them mostly wait for the real cluster.  tests/order.py says what runs where.
+PYTEST := $(RUN) $(BIN)/python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder --ignore=tests/vllm
 ARGS ?=
 
 help: ## this list

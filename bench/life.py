@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import statistics
+import time
 from collections.abc import Iterator
 
 from bench.beds import Beds, serve, state_file
@@ -46,7 +47,16 @@ def rows(beds: Beds) -> Iterator[Row]:
     serve(alone, 1, load_seconds=LONG, wait=False)
     beds.ours.up()
     alone.up()
+    _until_all_load(beds)
     yield _destroy(beds, alone, f"destroy of {MODELS} that take 5 s to end ÷ that of one")
+
+
+def _until_all_load(beds: Beds) -> None:
+    """Who waits or starts is ended at once."""
+    end = time.monotonic() + 60
+    while any(b"Starting to load model" not in session.log for session in beds.emulator.cluster.living()):
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def _again(beds: Beds) -> Row:

@@ -85,7 +85,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "the cluster",
         frozenset({"cluster", "not-found", "session-not-found", "invalid-request", "name-taken", "rate-limited"})
-        | frozenset({"unreachable", "server-fault", "wrong-cluster"}),
+        | frozenset({"unreachable", "server-fault", "wrong-cluster", "app-proxy"}),
         "`bai-vllm doctor` checks endpoint, image and quota.",
     ),
 )

@@ -16,12 +16,12 @@ from .sandbox import ROOT
 ITEMS: list[tuple[str, list[str], dict[str, Any], str]] = [
     ("lifecycle/test_broken.py", ["cluster", "running_cluster"], {}, "cluster"),
     ("conformance/test_queue.py", ["bed", "alone", "place"], {"place": "cluster"}, "cluster"),
+    ("conformance/test_who.py", ["bed", "place"], {"place": "cluster"}, "cluster"),
     ("lifecycle/test_kill.py", ["emulator"], {}, ""),
+    ("lifecycle/test_on_it.py", ["shared_cluster", "running_cluster"], {}, "beside"),
+    ("conformance/test_queue.py", ["bed", "limited_alone", "place"], {"place": "cluster"}, "beside"),
     ("conformance/test_queue.py", ["bed", "alone", "place"], {"place": "emulator"}, "test_queue-emulator"),
     ("emulator/test_hub.py", [], {"place": "elsewhere"}, ""),
-    ("lifecycle/test_on_it.py", ["shared_cluster", "running_cluster"], {}, "test_on_it"),
-    ("conformance/test_queue.py", ["bed", "limited_alone", "place"], {"place": "cluster"}, "limited"),
-    ("conformance/test_who.py", ["bed", "place"], {"place": "cluster"}, "test_who-cluster"),
     ("unit/backendai/test_errors.py", [], {}, ""),
 ]
 

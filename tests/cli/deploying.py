@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from .operated import Ended, Operated
+from .inside import Ended
+from .operated import Operated
 
 
 class Bench(Operated):

@@ -15,7 +15,8 @@ import pytest
 from emulator import Emulator
 from emulator.hub.models import APPROVED, UNAPPROVED, hub
 
-from .conftest import Ended, Run
+from .conftest import Run
+from .inside import Ended
 
 SMALL = "openai-community/gpt2"
 PLAIN, AWQ = "Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct-AWQ"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import Counter
@@ -22,7 +21,6 @@ from .rows import Cell, heals
 SHARE = {"gpu_unit": "cuda.shares"}
 ROOMY = {"cpu": Decimal(512), "mem": Decimal(2**41), "cuda.shares": Decimal(256)}
 LONGEST = 150.0  # seconds for one run of the CLI, however the cluster behaves
-STATE = "state/.pulumi/stacks/backendai-vllm/{}.json"
 
 
 @dataclass(frozen=True)
@@ -73,10 +71,8 @@ class Fleet:
         return {s.id: s.name for s in self.emulator.cluster.living()}
 
     def recorded(self) -> dict[str, str]:
-        """id -> resource, as the state has it; read from its file, which is much cheaper than the CLI."""
-        text = (self.stack.folder / STATE.format(self.stack.name)).read_text()
-        resources = json.loads(text)["checkpoint"]["latest"].get("resources") or ()
-        return {r["id"]: r["urn"].rsplit("::", 1)[1] for r in resources if r["type"].endswith(":VLLMModelSession")}
+        """id -> resource, as the state has it."""
+        return {r["id"]: r["urn"].rsplit("::", 1)[1] for r in self.stack.resources()}
 
     def until_all(self, status: str, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -147,8 +148,9 @@ class PulumiStack:
         return exported
 
     def resources(self, kind: str = "VLLMModelSession") -> list[dict[str, Any]]:
-        """The stack's own resources of one kind, as they are in the state."""
-        found = self.export()["deployment"].get("resources", [])
+        """The stack's own resources of one kind, as they are in the state; from its file, much cheaper than the CLI."""
+        (file,) = Path(urlsplit(self.env["PULUMI_BACKEND_URL"]).path).glob(f".pulumi/stacks/*/{self.name}.json")
+        found = (json.loads(file.read_text())["checkpoint"].get("latest") or {}).get("resources") or []
         return [r for r in found if r["type"].endswith(f":{kind}")]
 
     def session_ids(self) -> set[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 4
 FIRST_WAIT, LONGEST_WAIT = 0.2, 3.0  # seconds, doubled each time, with jitter
 LONGEST_OBEYED = 30.0  # seconds of a Retry-After; a server that wants more is asked again after these
+TOLD_FROM = 2.0  # seconds that nobody would wait without being told why
 
 RETRIED: tuple[type[errors.ClusterError], ...] = (errors.Unreachable, errors.ServerFault, errors.RateLimited)
 
@@ -27,6 +28,7 @@ async def reading[T](call: Callable[[], Awaitable[T]]) -> T:
         stop=stop_after_attempt(ATTEMPTS),
         wait=_wait,
         retry=retry_if_exception_type(RETRIED),
+        before_sleep=_tell,
         reraise=True,
     )
 
@@ -47,6 +49,16 @@ def _wait(state: RetryCallState) -> float:
     if asked := asked_to_wait(header, datetime.now(UTC)):
         return asked + wait_random(0, FIRST_WAIT)(state)
     return wait_exponential_jitter(multiplier=FIRST_WAIT, max=LONGEST_WAIT, jitter=FIRST_WAIT)(state)
+
+
+def _tell(state: RetryCallState) -> None:
+    """On stderr, where no logging is set up."""
+    import logging
+
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, errors.ClusterError) and (seconds := state.upcoming_sleep) >= TOLD_FROM:
+        text = "%s Trying again in %.0f s (%d of %d)."
+        logging.getLogger(__name__).warning(text, error.what, seconds, state.attempt_number + 1, ATTEMPTS)
 
 
 def asked_to_wait(retry_after: str, now: datetime) -> float:

@@ -131,17 +131,21 @@ def tunnel(connection: Connection, target: Target) -> dict[str, Any]:
     return {"url": url, "via": TUNNEL}
 
 
-async def _address(api: Api, target: Target) -> dict[str, Any]:
-    """The app-proxy's URL where the cluster has one that can be reached from here, else the tunnel."""
+async def _address(api: Api, target: Target, *, told: bool = False) -> dict[str, Any]:
+    """The app-proxy's URL where the cluster has one that can be reached from here, else the tunnel.
+
+    `told`: that the app-proxy leads nowhere is known already.
+    """
     from backendai import errors, open_circuit
 
     try:
         if circuit := await open_circuit(api, target.session_id, str(target.port)):
             await circuit.check()
-            return {"url": circuit.url, "via": APP_PROXY, "cookie": circuit.cookie, FAILED: None}
+            return {"url": circuit.url, "via": APP_PROXY, "cookie": circuit.cookie}
     except errors.AppProxyFault as fault:
-        rest = "The endpoint's address is the manager's tunnel; `pulumi refresh` asks for the app-proxy's again."
-        say(target.session_name, f"{fault} {rest}", [target.api_key])
+        if not told:
+            rest = "The endpoint's address is the manager's tunnel; `pulumi refresh` asks for the app-proxy's again."
+            say(target.session_name, f"{fault} {rest}", [target.api_key])
         return {**tunnel(api.connection, target), FAILED: True}
     return tunnel(api.connection, target)
 
@@ -217,15 +221,16 @@ async def _look_again(connection: Connection, target: Target, props: Mapping[str
         says = (
             {"models": list(answer.models), "max_model_len": answer.max_model_len} if isinstance(answer, Ready) else {}
         )
-        if props.get(FAILED):
-            return {**says, **await _address(api, target)}
-        if props.get("via") != APP_PROXY:
-            return says
-        try:
-            await Circuit(str(props["url"]), str(props.get("cookie")), connection).check()
-        except errors.AppProxyFault:
-            return {**says, "cookie": None, **await _address(api, target)}
-        return says
+        told = bool(props.get(FAILED))
+        if not told:
+            if props.get("via") != APP_PROXY:
+                return says
+            try:
+                await Circuit(str(props["url"]), str(props.get("cookie")), connection).check()
+                return says
+            except errors.AppProxyFault:
+                pass
+        return {**says, "cookie": None, FAILED: None, **await _address(api, target, told=told)}
 
 
 async def _probe(api: Api, target: Target) -> Ready | NotReady:

@@ -116,6 +116,9 @@ def test_a_cell(cell: Cell, stage: Stage, marks: Marks) -> None:
         else:
             assert re.search(says(cell), said), said
         assert [session.id for session in bed.cluster.living()] == [id_]
+        name, length = f"{id_}/{outs['served_model_name']}", len(stderr.read_text())
+        if not cell.once and outs["via"] == TUNNEL and cell.column.name != "refused":
+            outs = stage.endpoints.read(name, outs)[1]
+            assert (outs["via"], len(stderr.read_text())) == (TUNNEL, length), "told once"
         bed.faults.clear()
-        name = f"{id_}/{outs['served_model_name']}"
         assert stage.endpoints.read(name, outs)[1]["via"] == APP_PROXY, "asked again"

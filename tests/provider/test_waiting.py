@@ -36,8 +36,10 @@ async def test_the_phases_are_told_in_order(connection: Connection) -> None:
     assert ready.max_model_len == 512
     assert told[0] == "queued"
     assert told[-1] == "ready: a completion came back"
-    assert any(phase.startswith("loading weights") for phase in told), told
-    assert len(told) == len(set(told)), "a phase is told once"
+    # A busy machine may look too late for one of them.
+    order = ["queued", "starting", "starting vLLM", "loading weights", "warming up", "server is up", "ready"]
+    found = [next(n for n, phase in reversed([*enumerate(order)]) if text.startswith(phase)) for text in told]
+    assert found == sorted(found) and len(set(told)) == len(told) and len(told) > 4, told
 
 
 async def test_a_manager_that_is_away_for_a_moment_ends_nothing(connection: Connection, emulator: Emulator) -> None:

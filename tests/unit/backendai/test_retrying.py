@@ -66,6 +66,12 @@ def test_the_server_says_when(status: int) -> None:
     assert 18 <= took <= 18 + 2 * FIRST_WAIT + 0.1
 
 
+def test_a_long_wait_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    passed(asked(refused(429, "1"), refused(429, "7")))
+    (told,) = caplog.messages
+    assert "limits the rate" in told and "again in 7 s (3 of 4)" in told
+
+
 def test_it_may_say_a_date() -> None:
     took = passed(asked(refused(429, format_datetime(datetime.now(UTC) + timedelta(seconds=9), usegmt=True))))
     assert 7 <= took <= 9 + FIRST_WAIT + 0.1  # a date has whole seconds, and a little of the real time has passed

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import errors
-from .classification import classify
+from .classification import REDIRECTS, classify
 from .connection import Connection
-from .translation import translated
+from .translation import answer_of, translated
 
 if TYPE_CHECKING:
     import aiohttp
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ai.backend.client.session import AsyncSession
 
 NO_CONTENT, TOO_MANY = 204, 429
-_ERRORS_FROM = 400
+_ERRORS_FROM = 300
 _LOADING = threading.Lock()
 
 
@@ -92,7 +92,7 @@ class Api:
                         raise await _refusal(response, self.connection)
                     if response.status == NO_CONTENT:
                         return None
-                    return await response.json()
+                    return answer_of(await response.json(), self.connection.endpoint)
 
     @contextlib.asynccontextmanager
     async def websocket(self, path: str, params: Mapping[str, str]) -> AsyncIterator[WebSocketResponse]:
@@ -154,7 +154,7 @@ async def _refusal(response: Response, connection: Connection) -> errors.Cluster
     try:
         problem = await response.json()
     except (aiohttp.ContentTypeError, json.JSONDecodeError):
-        if response.status != TOO_MANY:
+        if response.status != TOO_MANY and response.status not in REDIRECTS:
             raise
         problem = {}
     return classify(
@@ -163,4 +163,5 @@ async def _refusal(response: Response, connection: Connection) -> errors.Cluster
         endpoint=connection.endpoint,
         secrets=(connection.access_key, connection.secret_key),
         retry_after=response.headers.get("Retry-After"),
+        location=response.headers.get("Location"),
     )

@@ -68,7 +68,7 @@ async def _opened(address: str, query: dict[str, str], connection: Connection) -
         redirect = said.get("redirect_url") if isinstance(said, dict) else None
     if not isinstance(redirect, str):
         raise _fault(auth, "answered with no address")
-    async with _asked(connection, redirect, allow_redirects=False) as answer:
+    async with _asked(connection, redirect) as answer:
         location, cookie = answer.headers.get("Location"), answer.cookies.get(COOKIE)
         _expect(answer, answer.status in _REDIRECTS)
         if not location or cookie is None:
@@ -78,14 +78,17 @@ async def _opened(address: str, query: dict[str, str], connection: Connection) -
 
 @contextlib.asynccontextmanager
 async def _asked(connection: Connection, url: str, **how: Any) -> AsyncIterator[aiohttp.ClientResponse]:
-    """One GET.  Raises AppProxyFault for an answer that doesn't come, or that breaks off or is no JSON inside."""
+    """One GET, which isn't sent on elsewhere.
+
+    Raises AppProxyFault for an answer that doesn't come, and for one that breaks off or turns out to be no JSON inside.
+    """
     import aiohttp
 
     connector = aiohttp.TCPConnector(ssl=connection.tls())
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT), connector=connector) as http,
-            http.get(url, **how) as answer,
+            http.get(url, allow_redirects=False, **how) as answer,
         ):
             yield answer
     except aiohttp.ClientConnectorCertificateError as error:

@@ -45,7 +45,7 @@ async def look(api: Asks, wants: Sequence[Want]) -> Capacity:
             await looking.all()
     except TimeoutError:
         looking.unknown.append(f"what took longer than {LONGEST:.0f} s")
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, errors.ServerFault) as error:
         # Another release may answer otherwise; that must not end a preview.
         looking.unknown.append(f"the rest, for an answer isn't understood ({type(error).__name__}: {error})")
     return looking.so_far()

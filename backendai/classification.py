@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from . import errors
 from .redaction import redact
+from .retrying import asked_to_wait
+
+REDIRECTS = range(300, 400)
 
 
 class Rule(NamedTuple):
@@ -139,9 +144,17 @@ RULES: tuple[Rule, ...] = (
 
 
 def classify(
-    status: int, data: Any, *, endpoint: str, secrets: tuple[str, ...] = (), retry_after: str | None = None
+    status: int,
+    data: Any,
+    *,
+    endpoint: str,
+    secrets: tuple[str, ...] = (),
+    retry_after: str | None = None,
+    location: str | None = None,
 ) -> errors.ClusterError:
-    """The error for an answer with this status, problem document and Retry-After header."""
+    """The error for an answer with this status, problem document, Retry-After and Location headers."""
+    if status in REDIRECTS:
+        return _redirected(endpoint, status, location)
     problem: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     error_code = str(problem.get("error_code", ""))
     rule = next(r for r in RULES if r.status in (None, status) and r.error_code in (None, error_code))
@@ -150,7 +163,19 @@ def classify(
     if error_code:
         error.code = error_code
     error.retry_after = retry_after or ""
+    if isinstance(error, errors.RateLimited) and (seconds := asked_to_wait(error.retry_after, datetime.now(UTC))):
+        error.what = f"{error.what} It asks to be left alone for {seconds:.0f} s."
     return error
+
+
+def _redirected(endpoint: str, status: int, location: str | None) -> errors.InvalidConnection:
+    """Of a login page or of another scheme: it is never followed, because the request is signed for this address."""
+    parts = urlsplit(location or "")
+    where = f" to {parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else ""
+    return errors.InvalidConnection(
+        f"{endpoint} answers with a redirect{where} (status {status}): it isn't the manager's own address.",
+        "Set BACKEND_ENDPOINT to the manager's API (http or https as it is), not to a page before it.",
+    )
 
 
 def _words(problem: Mapping[str, Any]) -> str:

@@ -21,10 +21,11 @@ from urllib.parse import quote, urlencode, urlsplit
 from . import errors
 from .classification import classify
 from .connection import NOT_WHOLE, Connection, check_the_way, untrusted
+from .translation import answer_of
 
 API_VERSION = "v9.20250722"
 _JSON = "application/json"
-_ERRORS_FROM = 400
+_ERRORS_FROM = 300
 
 
 class Reader:
@@ -56,7 +57,7 @@ class Reader:
         try:
             http_connection.request(method, parts.path + target, data, self.headers(method, target))
             response = http_connection.getresponse()
-            status, text, retry_after = response.status, response.read(), response.getheader("Retry-After")
+            status, text, told = response.status, response.read(), response.headers
         except ConnectionRefusedError:
             raise errors.Unreachable(f"Nothing answers at {endpoint}.", cure, sent=False) from None
         except ssl.SSLCertVerificationError as error:
@@ -76,8 +77,9 @@ class Reader:
             answer = {}
         if status >= _ERRORS_FROM:
             secrets = (self.connection.access_key, self.connection.secret_key)
-            raise classify(status, answer, endpoint=endpoint, secrets=secrets, retry_after=retry_after)
-        return answer
+            headers = {"retry_after": told.get("Retry-After"), "location": told.get("Location")}
+            raise classify(status, answer, endpoint=endpoint, secrets=secrets, **headers)
+        return answer_of(answer, endpoint)
 
     def headers(self, method: str, target: str) -> dict[str, str]:
         """Those of a signed request; `target` is path and query."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from . import errors
@@ -14,20 +17,32 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 4
 FIRST_WAIT, LONGEST_WAIT = 0.2, 3.0  # seconds, doubled each time, with jitter
-LONGEST_OBEYED = 30.0  # seconds of a Retry-After; a server that wants more is asked again after these
+LONGEST_OBEYED = 30.0  # seconds of a Retry-After; a server that wants more isn't asked again
 TOLD_FROM = 2.0  # seconds that nobody would wait without being told why
 
 RETRIED: tuple[type[errors.ClusterError], ...] = (errors.Unreachable, errors.ServerFault, errors.RateLimited)
 
+_UNTIL: ContextVar[float] = ContextVar("until", default=float("inf"))
+
+
+@contextlib.contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """A read that would have to wait longer than that fails at once, with what it was told."""
+    token = _UNTIL.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _UNTIL.reset(token)
+
 
 async def reading[T](call: Callable[[], Awaitable[T]]) -> T:
     """The result of an idempotent read, tried again on failures that pass by themselves."""
-    from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+    from tenacity import AsyncRetrying, stop_after_attempt
 
     retries = AsyncRetrying(
         stop=stop_after_attempt(ATTEMPTS),
         wait=_wait,
-        retry=retry_if_exception_type(RETRIED),
+        retry=_passes,
         before_sleep=_tell,
         reraise=True,
     )
@@ -36,6 +51,17 @@ async def reading[T](call: Callable[[], Awaitable[T]]) -> T:
         return await call()
 
     return await retries(attempt)
+
+
+def _passes(state: RetryCallState) -> bool:
+    """Whether it is one that passes, and within a time that somebody waits."""
+    from datetime import UTC, datetime
+
+    error = state.outcome.exception() if state.outcome else None
+    if not isinstance(error, RETRIED):
+        return False
+    asked = asked_to_wait(error.retry_after, datetime.now(UTC))
+    return asked <= min(LONGEST_OBEYED, _UNTIL.get() - time.monotonic())
 
 
 def _wait(state: RetryCallState) -> float:
@@ -68,13 +94,13 @@ def asked_to_wait(retry_after: str, now: datetime) -> float:
 
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), LONGEST_OBEYED)
+        return float(text)
     try:
         date = parsedate_to_datetime(text)
     except ValueError:
         return 0.0
     seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
-    return min(max(seconds, 0.0), LONGEST_OBEYED)
+    return max(seconds, 0.0)
 
 
 async def poll(

@@ -87,10 +87,9 @@ async def ensure(api: Api, spec: SessionSpec) -> str:
     if found is not None and not await _make_room(api, spec, found):
         return found.id
     try:
-        answer = await api.call("POST", "/session", body=_create_body(spec))
+        return str((await api.call("POST", "/session", body=_create_body(spec)))["sessionId"])
     except (errors.NameTaken, errors.Unreachable, errors.ServerFault) as error:
         return await _after_uncertain_create(api, spec, error)
-    return str(answer["sessionId"])
 
 
 async def rename(api: Api, session_id: str, name: str) -> None:

@@ -82,6 +82,8 @@ def said(error: Exception) -> Iterator[Said]:
         yield Said(error.what, cure_of_error(error))  # type: ignore[attr-defined]
     elif _is(error, "serving.errors", "ServingError"):
         yield from _of_serving(error)
+    elif isinstance(error, FileNotFoundError) and error.filename:
+        yield Said(f"There is no {error.filename}.", "Give the path of a file that is there.")
     elif isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename else ""
         yield Said(f"{error.strerror}{where}", "See that there is room, and that you may read and write there.")

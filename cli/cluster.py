@@ -158,14 +158,15 @@ class Observer:
         """The living sessions of this program.  Raises ClusterError."""
         from backendai import errors
         from backendai.listing import list_sessions
+        from backendai.retrying import patience
 
         try:
-            async with asyncio.timeout(LISTED_WITHIN):
-                found = await list_sessions(self.reader)
+            with patience(LISTED_WITHIN / 2):
+                async with asyncio.timeout(LISTED_WITHIN):
+                    return await list_sessions(self.reader)
         except TimeoutError:
             what = f"{self.connection.endpoint} hasn't listed the sessions within {LISTED_WITHIN:.0f} s."
             raise errors.Unreachable(what, "Check BACKEND_ENDPOINT and the way there.") from None
-        return found
 
     async def look(self, stack: Stack | None, sessions: Sequence[ListedSession] | None = None) -> list[Row]:
         """The stack's models in its order, then the other sessions.  Raises ClusterError when none can be listed."""

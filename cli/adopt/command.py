@@ -28,6 +28,9 @@ def adopt(
         Path | None,
         typer.Option(metavar="FILE", help="The session's key, where the stack file has none; or VLLM_API_KEY."),
     ] = None,
+    forgotten: Annotated[
+        bool, typer.Option("--forgotten", help="No stack has it any more, though its name is one that a stack gave.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare, and write nothing.")] = False,
     stack: StackOption = None,
@@ -44,11 +47,11 @@ def adopt(
 
     chosen = selected(stack)
     replica = wanted(chosen, name, api_key_file)
-    found, endpoint = run_async(_looked(chosen, session, replica))
+    found, endpoint = run_async(_looked(chosen, session, replica, forgotten=forgotten))
     return _adopt(chosen, replica, found, endpoint, yes=yes, dry_run=dry_run, output=output)
 
 
-async def _looked(stack: Stack, session: str, wanted: Wanted) -> tuple[Seen, str]:
+async def _looked(stack: Stack, session: str, wanted: Wanted, *, forgotten: bool) -> tuple[Seen, str]:
     from backendai.light import LightApi
     from cli.stack import connection
 
@@ -56,7 +59,7 @@ async def _looked(stack: Stack, session: str, wanted: Wanted) -> tuple[Seen, str
 
     to = connection(stack)
     async with LightApi(to) as api:
-        return await seen(api, session, wanted, stack), to.endpoint
+        return await seen(api, session, wanted, stack, forgotten=forgotten), to.endpoint
 
 
 def _adopt(stack: Stack, wanted: Wanted, seen: Seen, endpoint: str, *, yes: bool, dry_run: bool, output: Output) -> int:

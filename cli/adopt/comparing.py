@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _ANSWERS_WITHIN = 15.0  # seconds for one answer of the session's server
 _UNAUTHORIZED = (401, 403)
+_GIVEN = re.compile(r"-\d+-[0-9a-f]{6}$")  # by providers.stack_identity.session_name
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,16 @@ class Seen:
     notes: Sequence[str] = field(default_factory=list)
 
 
-async def seen(api: Api, name: str, wanted: Wanted, stack: Stack) -> Seen:
-    """The session, when nothing speaks against it.  Raises CliError, ClusterError."""
+async def seen(api: Api, name: str, wanted: Wanted, stack: Stack, *, forgotten: bool = False) -> Seen:
+    """The session, when nothing speaks against it.  Raises CliError, ClusterError.
+
+    `forgotten`: the stack that gave it its name has it no more.
+    """
     from backendai.details import details
     from components.adoption import differences
 
     session = await _find(api, name)
-    _refuse_taken(session, stack)
+    _refuse_taken(session, stack, forgotten=forgotten)
     more = await details(api, session.id)
     found = list(differences(wanted.model, session, more))
     unseen = [key for key, value in (("image", more.image), ("shmem", more.shmem)) if value is None]
@@ -79,10 +84,14 @@ async def _find(api: Api, name: str) -> ListedSession:
     return session
 
 
-def _refuse_taken(session: ListedSession, stack: Stack) -> None:
+def _refuse_taken(session: ListedSession, stack: Stack, *, forgotten: bool) -> None:
     if row := next((row for row in stack.models if row.session_id == session.id), None):
         raise CliError(f"Session {session.name} is {row.resource} of stack {stack.name} already.", "Nothing is to do.")
     if not session.stack_id:
+        # A tag can't be given to a session that is there: the name is all that an adopted one shows.
+        if _GIVEN.search(session.name) and not forgotten:
+            what = f"Session {session.name} has a name that a stack gave it when it adopted it, and which may have it."
+            raise CliError(what, "Use that stack. Where none has it any more: --forgotten.")
         return
     if session.stack_id == stack.stack_id:
         what = f"Session {session.name} was made by stack {stack.name}, whose state doesn't know it."

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from providers.stack_identity import session_name
 from tests.lifecycle.driver import IMAGE, TINY
 
 from .by_hand import KEY, ByHand
@@ -101,6 +102,18 @@ class TestRefusals:
         what, _ = bench.error("adopt", "of-a-colleague", "chat", "--yes")
         bench.end_session(theirs)
         assert OTHER_STACK in what and "another stack" in what
+
+    def test_one_that_another_stack_has_adopted(self, bench: ByHand) -> None:
+        made = bench.start(f"hand{session_name('0123456789ab', '-0')}")
+        bench.wait_until_it_answers(made)
+        what, cure = bench.error("adopt", made, "chat", "--dry-run")
+        assert "a name that a stack gave it" in what and "--forgotten" in cure
+        assert "Nothing was written" in bench.run("adopt", made, "chat", "--dry-run", "--forgotten").stdout
+        bench.end_session(made)
+
+    def test_a_key_file_that_is_not_there(self, bench: ByHand) -> None:
+        what, _ = bench.error("adopt", "by-hand", "keyless", "--yes", "--api-key-file", "/nowhere")
+        assert what == "There is no /nowhere."
 
     def test_one_that_has_ended(self, bench: ByHand) -> None:
         made = bench.start("short-lived")

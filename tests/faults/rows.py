@@ -173,6 +173,8 @@ def empty(cell: Cell) -> str:
         return "the one answer that means gone: whoever gives it for a living session can't be caught out"
     if gone and row.operation == "room":
         return "asks for no session by its id"
+    if column.name == "302" and row.call == TUNNEL:
+        return "a websocket's handshake goes where it is sent, without the signature"
     if column.name == "409" and not row.writes:
         return "a read changes nothing that could be in conflict"
     return ""

@@ -87,6 +87,8 @@ def says(cell: Cell) -> str:
     said = SAYS.get(cell.column.name, f"with status {status}")
     if cell.column.name == "half JSON" and cell.when == "after":
         said = "cut off or no JSON"
+    if cell.column.name == "302" and cell.row == rows.PROXY[1]:  # whose true answer is a redirect, too
+        said = "no address or no cookie"
     return rf"\[chat-1\] The app-proxy at http://127\.0\.0\.1:\d+ [^.]*{re.escape(said)}.*the manager's tunnel"
 
 

@@ -12,7 +12,7 @@ import pytest
 from emulator import Emulator
 from scripts import launcher
 
-from .inside import Ended, inside
+from .inside import Ended
 
 Run = Callable[..., Ended]
 TAKEN_OUT = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONPATH")
@@ -32,18 +32,11 @@ def user_env(emulator: Emulator, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def bai_vllm(user_env: dict[str, str], tmp_path: Path) -> Run:
-    """Runs the command in a folder that isn't the clone's, in this process; never with a traceback."""
+def bai_vllm(command: Path, user_env: dict[str, str], tmp_path: Path) -> Run:
+    """Runs the command in a folder that isn't the clone's, in a process of its own; never with a traceback.
 
-    def run(*words: str, env: Mapping[str, str] | None = None) -> Ended:
-        return _sound(inside(words, {**user_env, **(env or {})}, tmp_path))
-
-    return run
-
-
-@pytest.fixture
-def spawned(command: Path, user_env: dict[str, str], tmp_path: Path) -> Run:
-    """The same in a process of its own, as a shell starts it."""
+    In the tests' process the Hub's client, which lasts as long as its process, may leave a socket behind.
+    """
 
     def run(*words: str, env: Mapping[str, str] | None = None) -> Ended:
         done = subprocess.run(
@@ -56,11 +49,7 @@ def spawned(command: Path, user_env: dict[str, str], tmp_path: Path) -> Run:
             check=False,
             timeout=60,
         )
-        return _sound(done)
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
 
     return run
-
-
-def _sound(done: Ended) -> Ended:
-    assert "Traceback" not in done.stdout + done.stderr
-    return done

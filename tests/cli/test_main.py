@@ -15,8 +15,8 @@ HEAVY = {"rich", "pydantic", "httpx", "huggingface_hub", "pulumi", "ai", "compon
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["plan", "--help"], ["-h"]])
-def test_help(spawned: Run, words: list[str]) -> None:
-    done = spawned(*words)
+def test_help(bai_vllm: Run, words: list[str]) -> None:
+    done = bai_vllm(*words)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage: bai-vllm")
 
@@ -29,8 +29,8 @@ def test_help_loads_nothing_heavy(words: list[str], unasked: set[str]) -> None:
     assert unasked.isdisjoint(done.stderr.split())
 
 
-def test_the_version_names_the_clone_and_the_release_of_vllm(spawned: Run) -> None:
-    done = spawned("--version")
+def test_the_version_names_the_clone_and_the_release_of_vllm(bai_vllm: Run) -> None:
+    done = bai_vllm("--version")
     assert done.returncode == 0
     assert done.stdout.startswith("bai-vllm ") and "vLLM 0." in done.stdout
 
@@ -39,6 +39,6 @@ def test_the_version_names_the_clone_and_the_release_of_vllm(spawned: Run) -> No
     ("typed", "position", "offered"),
     [("bai-vllm pl", 1, {"plan"}), ("bai-vllm plan --gpu A10", 3, {"A10", "A10G", "A100-40GB", "A100-80GB"})],
 )
-def test_completion(spawned: Run, typed: str, position: int, offered: set[str]) -> None:
+def test_completion(bai_vllm: Run, typed: str, position: int, offered: set[str]) -> None:
     shell = {"_BAI_VLLM_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(position)}
-    assert set(spawned(env=shell).stdout.split()) == offered
+    assert set(bai_vllm(env=shell).stdout.split()) == offered

@@ -45,8 +45,8 @@ def test_colours_only_where_they_are_wanted(bai_vllm: Run) -> None:
     assert "\x1b[" in bai_vllm("plan", *FITS, env={"FORCE_COLOR": "1"}).stdout
 
 
-def test_where_there_is_no_unicode(spawned: Run) -> None:
-    told = spawned("plan", *FITS, env={"PYTHONIOENCODING": "ascii"})
+def test_where_there_is_no_unicode(bai_vllm: Run) -> None:
+    told = bai_vllm("plan", *FITS, env={"PYTHONIOENCODING": "ascii"})
     assert told.returncode == 0 and "?" not in told.stdout
     assert any(set(line) == set("#+:%=.") for line in told.stdout.splitlines())
 
